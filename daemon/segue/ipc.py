@@ -58,11 +58,11 @@ class Channel:
         self._loop_task.cancel()
         self._shut()
 
-    async def request(self, op: str, /, *, timeout: float | None = None, **args: Any) -> dict[str, Any]:
+    async def request(self, op: str, /, *, limit: float | None = None, **args: Any) -> dict[str, Any]:
         """Ask the peer and wait for its answer.
 
-        Raises SegueError with the peer's own message, PeerGone when it dies first, TimeoutError after
-        `timeout` seconds.
+        Raises SegueError with the peer's own message, PeerGone when it dies first, TimeoutError after `limit`
+        seconds (a `timeout` among the arguments is the peer's to keep).
         """
         if self.closed:
             raise PeerGone(f"the process that should do '{op}' is gone")
@@ -71,7 +71,7 @@ class Channel:
         self._waiting[number] = future
         try:
             self._send({"i": number, "op": op, "a": args})
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(limit):
                 return await future
         finally:
             self._waiting.pop(number, None)

@@ -1,0 +1,219 @@
+"""The `segue` command. Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 daemon not reachable."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from segue import __version__
+from segue.admin import views
+from segue.admin.client import NotRunning, ask
+from segue.config import load
+from segue.errors import SegueError
+from segue.log import configure
+
+app = typer.Typer(
+    name="segue", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Change the production MySQL or MariaDB database under a running application.",
+)  # fmt: skip
+out, err = Console(), Console(stderr=True)
+
+ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")]
+SocketOption = Annotated[Path | None, typer.Option("--socket", help="The daemon's admin socket.", metavar="PATH")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+TimeoutOption = Annotated[float | None, typer.Option("--timeout", min=0.1, help="Give up after so many seconds.")]
+
+
+class UsageError(SegueError):
+    """The command line itself is wrong."""
+
+
+def _socket(config: Path | None, path: Path | None) -> Path:
+    if path is not None:
+        return path
+    if config is None:
+        raise UsageError("give -c FILE or --socket PATH", mend="For example: segue status -c /etc/segue/segue.toml")
+    return load(config).admin.socket
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str) + b"\n")
+    sys.stdout.flush()
+
+
+def _command(
+    command: str, config: Path | None, path: Path | None, *, json: bool, args: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Ask the daemon, with its progress on a terminal."""
+
+    def progress(facts: dict[str, Any]) -> None:
+        if not json and err.is_terminal:
+            err.print(f"[dim]{facts['phase']} ...[/dim]")
+
+    return ask(_socket(config, path), command, args, progress)
+
+
+@app.callback()
+def _top() -> None:
+    """Every command takes -c FILE or --socket PATH."""
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(f"segue {__version__}", highlight=False)
+
+
+@app.command()
+def run(config: Annotated[Path, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")]) -> None:
+    """Run the daemon in the foreground."""
+    from segue.daemon import run as run_daemon  # only this command needs uvloop and the rest
+
+    run_daemon(config)
+
+
+@app.command()
+def status(
+    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
+) -> None:  # fmt: skip
+    """Show what the daemon does now."""
+    value = _command("status", config, socket, json=json)
+    if json:
+        _print_json(value)
+    elif watch:
+        with Live(views.status(value), console=out, refresh_per_second=4) as live:
+            while True:
+                time.sleep(1.0)
+                live.update(views.status(_command("status", config, socket, json=True)))
+    else:
+        out.print(views.status(value))
+
+
+@app.command()
+def check(config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Run every guardrail and print what stands in the way of a switchover."""
+    if socket is not None:
+        findings = ask(socket, "check")["findings"]
+    elif config is not None:
+        findings = asyncio.run(_check_here(config))
+    else:
+        raise UsageError("give -c FILE or --socket PATH")
+    blocking = [f for f in findings if f["severity"] == "blocks"]
+    if json:
+        _print_json({"ok": not blocking, "findings": findings})
+    else:
+        out.print(views.findings(findings))
+    if blocking:
+        raise typer.Exit(1)
+
+
+async def _check_here(path: Path) -> list[dict[str, Any]]:
+    """Guardrails without a daemon: before the first start, or beside one."""
+    from segue.roles import Roles
+    from segue.switchover import guardrails
+    from segue.switchover.server import Server
+
+    config = load(path)
+    roles = Roles.of(config, _active_label(config.admin.socket))
+    source, target = Server(roles.active), Server(roles.standby)
+    try:
+        found = await guardrails.run(guardrails.Context(config, source, target))
+    finally:
+        await source.close()
+        await target.close()
+    return [f.message() for f in found]
+
+
+def _active_label(socket: Path) -> str:
+    """The daemon knows which side is active; without one, blue is where everything begins."""
+    try:
+        return str(ask(socket, "status")["active"])
+    except NotRunning:
+        return "blue"
+
+
+@app.command()
+def pause(
+    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None
+) -> None:
+    """Hold all clients at safe points, until `segue resume` or proxy.max_pause (--timeout) is over."""
+    value = _command("pause", config, socket, json=json, args={"timeout": timeout})
+    _show(value, f"{value['held']} clients held, for {value['released_after_seconds']:g} s at most", json=json)
+
+
+@app.command()
+def resume(config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Release the clients that `segue pause` holds."""
+    _show(_command("resume", config, socket, json=json), "clients released", json=json)
+
+
+@app.command()
+def switchover(
+    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")] = False,
+) -> None:  # fmt: skip
+    """Swap the roles: the standby becomes active, clients follow, the old active side becomes the standby."""
+    value = _command("switchover", config, socket, json=json, args={"timeout": timeout, "dry_run": dry_run})
+    if json:
+        _print_json(value)
+    elif dry_run:
+        out.print(views.findings(value["findings"]))
+        out.print("[green]a switchover is possible now[/green]")
+    else:
+        out.print(views.report(value))
+
+
+@app.command()
+def rollback(
+    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None
+) -> None:
+    """Switch back; or abort a switchover that has not committed."""
+    value = _command("rollback", config, socket, json=json, args={"timeout": timeout})
+    if json:
+        _print_json(value)
+    else:
+        out.print(views.report(value) if "steps" in value else "the switchover under way was told to abort")
+
+
+@app.command()
+def reload(config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Make the daemon read its configuration again."""
+    value = _command("reload", config, socket, json=json)
+    _show(value, f"reloaded, changed: {', '.join(value['changed']) or 'nothing'}", json=json)
+
+
+def _show(value: dict[str, Any], text: str, *, json: bool) -> None:
+    if json:
+        _print_json(value)
+    else:
+        out.print(text, highlight=False)
+
+
+def main() -> None:
+    """The console script."""
+    configure(process="cli", level="warning")
+    json = "--json" in sys.argv
+    try:
+        app(standalone_mode=True)
+    except SegueError as error:
+        if json:
+            _print_json({"ok": False, "error": error.message, "mend": error.mend})
+        err.print(f"[red]segue:[/red] {views.escape(error.message)}", soft_wrap=True, highlight=False)
+        if error.mend:
+            err.print(f"  -> {views.escape(error.mend)}", soft_wrap=True, highlight=False)
+        sys.exit(3 if isinstance(error, NotRunning) else 2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

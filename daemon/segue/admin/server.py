@@ -1,0 +1,129 @@
+"""The admin socket's server end, inside control."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from segue.control import Control
+from segue.errors import ConfigError, Refused, SegueError
+from segue.log import get_logger
+
+log = get_logger("admin")
+LINE_LIMIT = 1 << 20
+PROGRESS_SECONDS = 0.1
+DEFAULT_TIMEOUT = 300.0
+
+
+class AdminServer:
+    """Answers commands; one connection may send several, one after another."""
+
+    def __init__(self, control: Control, path: Path) -> None:
+        self._control = control
+        self._path = path
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigError when the place cannot be used or another daemon listens there."""
+        path = self._path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_socket():
+                _refuse_live(path)
+                path.unlink()
+            old = os.umask(0o117)  # 0660 from the first moment
+            try:
+                self._server = await asyncio.start_unix_server(self._serve, str(path), limit=LINE_LIMIT)
+            finally:
+                os.umask(old)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot make admin.socket {path}: {error.strerror or error}",
+                mend="Create its directory for the user that runs segue",
+            ) from None
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
+            while line := await reader.readline():
+                answer = await self._answer(line, writer)
+                writer.write(orjson.dumps(answer, default=str) + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> dict[str, Any]:
+        try:
+            request = orjson.loads(line)
+            command, args = str(request["command"]), dict(request.get("args") or {})
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return {"ok": False, "error": "not a command of segue", "mend": "Use the segue command line"}
+        job = self._control.spawn(self._do(command, args))
+        try:
+            if command in ("switchover", "rollback"):
+                await self._show_progress(job, writer)
+            value = await asyncio.shield(job)
+            return {"ok": True, "value": value}
+        except SegueError as error:
+            answer = {"ok": False, "error": error.message, "mend": error.mend}
+            if command in ("switchover", "rollback"):
+                answer["value"] = self._control.conductor.last
+            return answer
+        except Exception as error:  # a bug in one command must not end the daemon
+            log.exception("command failed", command=command)
+            return {"ok": False, "error": f"internal error: {error!r}", "mend": "See the daemon's log"}
+
+    async def _show_progress(self, job: asyncio.Task[Any], writer: asyncio.StreamWriter) -> None:
+        last = None
+        while not job.done():
+            phase = str(self._control.conductor.phase)
+            if phase != last and not writer.is_closing():
+                last = phase
+                writer.write(orjson.dumps({"progress": {"phase": phase}}) + b"\n")
+            await asyncio.wait({job}, timeout=PROGRESS_SECONDS)
+
+    async def _do(self, command: str, args: dict[str, Any]) -> dict[str, Any]:
+        control = self._control
+        match command:
+            case "status":
+                return await control.status()
+            case "check":
+                return {"findings": [f.message() for f in await control.check()]}
+            case "switchover" if args.get("dry_run"):
+                findings = await control.check()
+                blocking = [f for f in findings if f.severity == "blocks"]
+                if blocking:
+                    raise Refused("; ".join(f.sentence for f in blocking), mend=" ".join(f.mend for f in blocking))
+                return {"outcome": "possible", "findings": [f.message() for f in findings]}
+            case "switchover":
+                return await control.switchover(float(args.get("timeout") or DEFAULT_TIMEOUT))
+            case "rollback":
+                return await control.rollback(float(args.get("timeout") or DEFAULT_TIMEOUT))
+            case "pause":
+                return await control.pause(args.get("timeout"))
+            case "resume":
+                return await control.resume()
+            case "reload":
+                return await control.reload()
+        raise Refused(f"this daemon knows no command '{command}'", mend="Are segue and the daemon of one version?")
+
+
+def _refuse_live(path: Path) -> None:
+    probe = socket.socket(socket.AF_UNIX)
+    try:
+        probe.connect(str(path))
+    except OSError:
+        return
+    finally:
+        probe.close()
+    raise ConfigError(f"another segue answers on admin.socket {path}", mend="Stop it, or use another socket")

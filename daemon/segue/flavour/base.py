@@ -1,0 +1,142 @@
+"""What every flavour answers, and what both do the same way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from segue.sql import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells one server from another."""
+
+    source_id: str
+    """server_uuid on MySQL; server_id and domain on MariaDB, which has no uuid."""
+    server_id: int
+    uuid: str | None
+    hostname: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One client session on a server, as its process list shows it."""
+
+    id: int
+    user: str
+    host: str
+    database: str
+    command: str
+    seconds: int
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """A privilege that Segue's account needs, and what for."""
+
+    name: str
+    why: str
+
+
+class Flavour(ABC):
+    """One server's ways. Methods take the connection to use; they raise ServerError and ConnectionLost."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    oldest: ClassVar[tuple[int, ...]]
+    needed: ClassVar[tuple[Privilege, ...]]
+
+    def __init__(self, version: tuple[int, ...], version_text: str, gtid: bool) -> None:
+        self.version = version
+        self.version_text = version_text
+        self.gtid = gtid
+
+    @classmethod
+    @abstractmethod
+    async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:
+        """Look at the server once and make its flavour object."""
+
+    @abstractmethod
+    async def identify(self, conn: Connection) -> Identity:
+        """Who this server is."""
+
+    @abstractmethod
+    async def position(self, conn: Connection) -> str:
+        """Where its binlog ends now: a GTID set, a MariaDB GTID position, or file:offset."""
+
+    @abstractmethod
+    async def fence(self, conn: Connection, timeout: float) -> None:
+        """Make the server refuse every write, ours too, until `unfence`. `conn` must stay open meanwhile."""
+
+    @abstractmethod
+    async def unfence(self, conn: Connection, *, writable: bool) -> None:
+        """Lift the fence: to a writable server, or to a standby that only Segue writes to."""
+
+    @abstractmethod
+    async def held_by(self, conn: Connection) -> list[str]:
+        """What kind of read-only is on now, by variable name; empty when anybody may write."""
+
+    @abstractmethod
+    def grant_for(self, missing: list[str], account: str) -> str:
+        """The statement that gives these privileges."""
+
+    @abstractmethod
+    async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
+        """Accounts, other than ours and the server's own, that may write despite read_only."""
+
+    @abstractmethod
+    async def missing_privileges(self, conn: Connection) -> list[Privilege]:
+        """Privileges that Segue's account lacks here."""
+
+    async def make_standby(self, conn: Connection) -> None:
+        """Only accounts with the right to bypass read_only, ours that is, may write from now on."""
+        await self.unfence(conn, writable=False)
+
+    async def is_writable(self, conn: Connection) -> bool:
+        return not await self.held_by(conn)
+
+    async def sessions(self, conn: Connection) -> list[Session]:
+        """All client sessions but our own connection."""
+        rows = await conn.query(
+            "SELECT ID AS id, USER AS user, COALESCE(HOST,'') AS host, COALESCE(DB,'') AS db, COMMAND AS command,"
+            " COALESCE(TIME,0) AS seconds, COALESCE(LEFT(INFO,200),'') AS info"
+            " FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID()"
+        )
+        return [
+            Session(int(r["id"]), r["user"], r["host"], r["db"], r["command"], int(r["seconds"]), r["info"])
+            for r in rows
+        ]
+
+    async def open_transactions(self, conn: Connection) -> list[Session]:
+        """Sessions with an open transaction that has changed rows, longest first."""
+        rows = await conn.query(
+            "SELECT p.ID AS id, p.USER AS user, p.HOST AS host, COALESCE(p.DB,'') AS db, p.COMMAND AS command,"
+            " TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) AS seconds, COALESCE(LEFT(p.INFO,200),'') AS info"
+            " FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p"
+            " ON p.ID = t.trx_mysql_thread_id WHERE t.trx_rows_modified > 0 AND p.ID <> CONNECTION_ID()"
+            " ORDER BY t.trx_started"
+        )
+        return [
+            Session(int(r["id"]), r["user"], r["host"], r["db"], r["command"], int(r["seconds"]), r["info"])
+            for r in rows
+        ]
+
+    async def variables(self, conn: Connection, *names: str) -> dict[str, str]:
+        """Global variables by lower-case name; a name the server does not know is absent."""
+        wanted = ",".join(f"'{n}'" for n in names)
+        rows = await conn.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({wanted})")
+        return {str(r["Variable_name"]).lower(): str(r["Value"]) for r in rows}
+
+    async def granted(self, conn: Connection) -> str:
+        """The account's global privileges, upper case, comma-separated, from SHOW GRANTS."""
+        names: list[str] = []
+        for row in await conn.query("SHOW GRANTS FOR CURRENT_USER()"):
+            text = str(next(iter(row.values())))
+            head, separator, _ = text.partition(" ON *.* TO ")
+            if separator and head.startswith("GRANT "):
+                names += [p.strip().upper() for p in head[len("GRANT ") :].split(",")]
+        return ",".join(names)

@@ -1,0 +1,76 @@
+"""MariaDB 10.5 to 11.8. Source of names: the MariaDB Knowledge Base, GTID, SHOW GRANTS, FLUSH, read_only."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from segue.flavour.base import Flavour, Identity, Privilege
+from segue.sql import Connection
+
+
+class MariaDB(Flavour):
+    name: ClassVar[str] = "mariadb"
+    label: ClassVar[str] = "MariaDB"
+    oldest: ClassVar[tuple[int, ...]] = (10, 5)
+    needed: ClassVar[tuple[Privilege, ...]] = (
+        Privilege("REPLICATION SLAVE", "to read the binlog"),
+        Privilege("BINLOG MONITOR", "to ask for the binlog position"),
+        Privilege("PROCESS", "to see open transactions and sessions"),
+        Privilege("READ_ONLY ADMIN", "to set read_only and to write while it is on"),
+        Privilege("CONNECTION ADMIN", "to end sessions that bypass the proxy"),
+        Privilege("BINLOG REPLAY", "to apply row events with BINLOG"),
+        Privilege("RELOAD", "to take the read lock of the fence"),
+        Privilege("SELECT", "to read table definitions and the progress"),
+        Privilege("INSERT", "to apply rows"),
+        Privilege("UPDATE", "to apply rows"),
+        Privilege("DELETE", "to apply rows"),
+        Privilege("CREATE", "to make the schema segue"),
+    )
+
+    @classmethod
+    async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:
+        return cls(version, text, gtid=True)
+
+    async def identify(self, conn: Connection) -> Identity:
+        row = (
+            await conn.query("SELECT @@server_id AS i, @@gtid_domain_id AS d, @@hostname AS h, @@port AS p")
+        )[0]
+        number = int(row["i"])
+        return Identity(f"{row['d']}-{number}", number, None, str(row["h"]), int(row["p"]))
+
+    async def position(self, conn: Connection) -> str:
+        return str(await conn.value("SELECT @@GLOBAL.gtid_binlog_pos"))
+
+    async def fence(self, conn: Connection, timeout: float) -> None:
+        # read_only first, so that no new write begins while the lock waits for running ones; the lock then
+        # stops the accounts that bypass read_only. It lives as long as this connection.
+        await conn.query(f"SET SESSION lock_wait_timeout = {max(1, int(timeout))}")
+        await conn.query("SET GLOBAL read_only = ON", timeout=timeout + 1.0)
+        await conn.query("FLUSH TABLES WITH READ LOCK", timeout=timeout + 1.0)
+
+    async def unfence(self, conn: Connection, *, writable: bool) -> None:
+        if writable:
+            await conn.run("SET GLOBAL read_only = OFF; UNLOCK TABLES")
+        else:
+            await conn.run("SET GLOBAL read_only = ON; UNLOCK TABLES")
+
+    async def held_by(self, conn: Connection) -> list[str]:
+        return ["read_only"] if int(await conn.value("SELECT @@GLOBAL.read_only")) else []
+
+    def grant_for(self, missing: list[str], account: str) -> str:
+        return f"GRANT {', '.join(missing)} ON *.* TO {account}"
+
+    async def missing_privileges(self, conn: Connection) -> list[Privilege]:
+        have = set((await self.granted(conn)).split(","))
+        if "ALL PRIVILEGES" in have:
+            return []
+        same = {"BINLOG MONITOR": "REPLICATION CLIENT", "READ_ONLY ADMIN": "READ ONLY ADMIN"}
+        return [p for p in self.needed if p.name not in have and same.get(p.name) not in have]
+
+    async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
+        rows = await conn.query(
+            "SELECT DISTINCT GRANTEE AS a FROM information_schema.USER_PRIVILEGES"
+            " WHERE PRIVILEGE_TYPE IN ('SUPER','READ_ONLY ADMIN','READ ONLY ADMIN')"
+        )
+        own = {own_user, "root", "mariadb.sys", "mysql"}
+        return [a for a in (str(r["a"]) for r in rows) if a.split("@")[0].strip("'") not in own]

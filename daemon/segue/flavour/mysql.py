@@ -1,0 +1,87 @@
+"""MySQL 5.7 to 9.7. Source of names: the MySQL Reference Manual, chapters on replication and privileges."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from segue.errors import ServerError
+from segue.flavour.base import Flavour, Identity, Privilege
+from segue.sql import Connection
+
+PARSE_ERROR = 1064
+
+
+class MySQL(Flavour):
+    name: ClassVar[str] = "mysql"
+    label: ClassVar[str] = "MySQL"
+    oldest: ClassVar[tuple[int, ...]] = (5, 7)
+    needed: ClassVar[tuple[Privilege, ...]] = (
+        Privilege("REPLICATION SLAVE", "to read the binlog"),
+        Privilege("REPLICATION CLIENT", "to ask for the binlog position"),
+        Privilege("PROCESS", "to see open transactions and sessions"),
+        Privilege("CONNECTION_ADMIN", "to write while read_only is on"),
+        Privilege("SYSTEM_VARIABLES_ADMIN", "to set read_only and super_read_only"),
+        Privilege("REPLICATION_APPLIER", "to apply row events with BINLOG"),
+        Privilege("SELECT", "to read table definitions and the progress"),
+        Privilege("INSERT", "to apply rows"),
+        Privilege("UPDATE", "to apply rows"),
+        Privilege("DELETE", "to apply rows"),
+        Privilege("CREATE", "to make the schema segue"),
+    )
+
+    @classmethod
+    async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:
+        mode = await conn.value("SELECT @@gtid_mode")
+        return cls(version, text, str(mode).upper() in ("ON", "ON_PERMISSIVE"))
+
+    async def identify(self, conn: Connection) -> Identity:
+        row = (await conn.query("SELECT @@server_uuid AS u, @@server_id AS i, @@hostname AS h, @@port AS p"))[0]
+        return Identity(str(row["u"]), int(row["i"]), str(row["u"]), str(row["h"]), int(row["p"]))
+
+    async def position(self, conn: Connection) -> str:
+        if self.gtid:
+            return str(await conn.value("SELECT @@GLOBAL.gtid_executed")).replace("\n", "")
+        statement = "SHOW BINARY LOG STATUS" if self.version >= (8, 2) else "SHOW MASTER STATUS"
+        rows = await conn.query(statement)
+        if not rows:
+            raise ServerError(0, "the binary log is off", where=conn.where, mend="Start the server with log_bin")
+        return f"{rows[0]['File']}:{rows[0]['Position']}"
+
+    async def fence(self, conn: Connection, timeout: float) -> None:
+        # super_read_only waits for metadata locks (LOCK TABLES, a running ALTER): the limit makes it fail
+        # instead of waiting while clients are held.
+        await conn.query(f"SET SESSION lock_wait_timeout = {max(1, int(timeout))}")
+        await conn.query("SET GLOBAL super_read_only = ON", timeout=timeout + 1.0)
+
+    async def unfence(self, conn: Connection, *, writable: bool) -> None:
+        # read_only = OFF lifts super_read_only too, and super_read_only = OFF leaves read_only as it is.
+        if writable:
+            await conn.query("SET GLOBAL read_only = OFF")
+        else:
+            await conn.run("SET GLOBAL read_only = ON; SET GLOBAL super_read_only = OFF")
+
+    async def held_by(self, conn: Connection) -> list[str]:
+        row = (await conn.query("SELECT @@GLOBAL.read_only AS r, @@GLOBAL.super_read_only AS s"))[0]
+        return [n for n, on in (("read_only", row["r"]), ("super_read_only", row["s"])) if int(on)]
+
+    def grant_for(self, missing: list[str], account: str) -> str:
+        return f"GRANT {', '.join(missing)} ON *.* TO {account}"
+
+    async def missing_privileges(self, conn: Connection) -> list[Privilege]:
+        have = set((await self.granted(conn)).split(","))
+        if "ALL PRIVILEGES" in have or ("SUPER" in have and self.version < (8, 0)):
+            return []
+        implied = {"REPLICATION_APPLIER": {"BINLOG_ADMIN", "SUPER"}, "CONNECTION_ADMIN": {"SUPER"},
+                   "SYSTEM_VARIABLES_ADMIN": {"SUPER"}}  # fmt: skip
+        return [p for p in self.needed if p.name not in have and not implied.get(p.name, set()) & have]
+
+    async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
+        rows = await conn.query(
+            "SELECT DISTINCT GRANTEE AS a FROM information_schema.USER_PRIVILEGES"
+            " WHERE PRIVILEGE_TYPE IN ('SUPER','CONNECTION_ADMIN')"
+        )
+        return [a for a in (str(r["a"]) for r in rows) if _user(a) not in (own_user, "root") and "mysql." not in a]
+
+
+def _user(grantee: str) -> str:
+    return grantee.split("@", maxsplit=1)[0].strip("'")

@@ -1,0 +1,192 @@
+"""SQL connections to the servers: asyncmy behind a small class with Segue's errors and limits.
+
+Connections are dedicated, and one that met an error in transport is closed: what was under way then is of
+unknown outcome and the caller has to ask the server. Texts of ours never reach an error message, since a
+BINLOG statement is megabytes and an ALTER USER may hold a secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import asyncmy
+from asyncmy import errors as driver_errors
+
+from segue.config import Endpoint
+from segue.errors import ConnectionLost, ServerError
+
+_SERVER_HAS_SSL = 1 << 11  # CLIENT_SSL of the greeting's capabilities
+_LOST = frozenset({1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """The TLS settings towards this server, with the meaning of the mysql client's --ssl-mode."""
+    if endpoint.tls == "disabled":
+        return None
+    context = ssl.create_default_context(cafile=str(endpoint.tls_ca) if endpoint.tls_ca else None)
+    context.check_hostname = endpoint.tls == "verify-identity"
+    context.verify_mode = ssl.CERT_REQUIRED if endpoint.tls.startswith("verify") else ssl.CERT_NONE
+    if endpoint.tls_cert and endpoint.tls_key:
+        context.load_cert_chain(str(endpoint.tls_cert), str(endpoint.tls_key))
+    return context
+
+
+class Connection:
+    """One connection; one statement at a time."""
+
+    def __init__(self, raw: Any, where: str) -> None:
+        self._raw = raw
+        self.where = where
+
+    @property
+    def id(self) -> int:
+        """The server's connection id."""
+        return int(self._raw.thread_id())
+
+    @property
+    def server_version(self) -> str:
+        return str(self._raw.server_version)
+
+    @property
+    def closed(self) -> bool:
+        return not self._raw.connected
+
+    async def query(self, sql: str | bytes, *, timeout: float | None = 60.0) -> list[dict[str, Any]]:
+        """Run one statement; its rows as dicts (empty for statements without rows).
+
+        Raises ServerError with the server's code, ConnectionLost when the outcome is unknown.
+        """
+        results = await self.run(sql, timeout=timeout)
+        return results[0]
+
+    async def run(self, sql: str | bytes, *, timeout: float | None = 60.0) -> list[list[dict[str, Any]]]:
+        """Run one or several statements in one packet; the rows of each. Stops at the first error."""
+        raw = self._raw
+        out: list[list[dict[str, Any]]] = []
+        try:
+            async with asyncio.timeout(timeout):
+                await raw.query(sql)
+                while True:
+                    result = raw._result
+                    out.append(_rows(result))
+                    if not result.has_next:
+                        return out
+                    await raw.next_result()
+        except TimeoutError:
+            raw.close()
+            raise ConnectionLost(2013, f"no answer within {timeout:g} s", where=self.where) from None
+        except asyncio.CancelledError:
+            raw.close()
+            raise
+        except (driver_errors.MySQLError, OSError, EOFError) as error:
+            raise self._translate(error) from None
+
+    async def value(self, sql: str, *, timeout: float | None = 60.0) -> Any:
+        """The first column of the first row, None without rows."""
+        rows = await self.query(sql, timeout=timeout)
+        return next(iter(rows[0].values())) if rows else None
+
+    async def close(self) -> None:
+        """Say goodbye; never raises."""
+        try:
+            async with asyncio.timeout(2.0):
+                await self._raw.ensure_closed()
+        except (driver_errors.MySQLError, OSError, TimeoutError):
+            self._raw.close()
+
+    def abandon(self) -> None:
+        """Cut the connection without a goodbye."""
+        self._raw.close()
+
+    def _translate(self, error: BaseException) -> ServerError:
+        code, text = _code_and_text(error)
+        if code in _LOST or code < 1000 or not isinstance(error, driver_errors.MySQLError):
+            self._raw.close()
+            return ConnectionLost(code, text, where=self.where)
+        return ServerError(code, text, where=self.where)
+
+
+def _rows(result: Any) -> list[dict[str, Any]]:
+    if result.description is None:
+        return []
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.rows or ()]
+
+
+def _code_and_text(error: BaseException) -> tuple[int, str]:
+    args = error.args
+    if len(args) >= 2 and isinstance(args[0], int):
+        return args[0], str(args[1])
+    return 2013, str(error) or type(error).__name__
+
+
+def quote(value: str | bytes | float | None) -> str:
+    """A value as an SQL literal that is right under any sql_mode and character set."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return repr(value)
+    data = value.encode() if isinstance(value, str) else value
+    if not data:
+        return "''"
+    return f"CONVERT(0x{data.hex()} USING utf8mb4)" if isinstance(value, str) else f"0x{data.hex()}"
+
+
+def name(*parts: str) -> str:
+    """An identifier, quoted: name('shop', 'users') is `shop`.`users`."""
+    return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+async def connect(
+    endpoint: Endpoint, *, where: str = "", autocommit: bool = True, timeout: float = 10.0, program: str = "segue"
+) -> Connection:
+    """Connect and log in. `where` names the server in errors ("green 10.0.0.2:3306" for instance).
+
+    Raises ConnectionLost when the server cannot be reached, ServerError when it refuses (1045: the account).
+    """
+    where = where or f"{endpoint.host}:{endpoint.port}"
+    context = tls_context(endpoint)
+    try:
+        raw = await _connect_raw(endpoint, context, autocommit, timeout, program)
+    except driver_errors.MySQLError as error:
+        if context is None or endpoint.tls != "preferred" or not _no_tls_there(error):
+            code, text = _code_and_text(error)
+            kind = ConnectionLost if code in _LOST or code < 1000 else ServerError
+            raise kind(code, text, where=where, mend=_login_mend(code, endpoint)) from None
+        raw = await _connect_raw(endpoint, None, autocommit, timeout, program)
+    except (OSError, TimeoutError, EOFError) as error:
+        if context is not None and endpoint.tls == "preferred" and isinstance(error, ssl.SSLError | EOFError):
+            try:
+                raw = await _connect_raw(endpoint, None, autocommit, timeout, program)
+            except (driver_errors.MySQLError, OSError, TimeoutError) as second:
+                raise ConnectionLost(*_code_and_text(second), where=where) from None
+        else:
+            text = f"cannot connect: {error or type(error).__name__}"
+            raise ConnectionLost(2003, text, where=where, mend="Is the server up and the address right?") from None
+    return Connection(raw, where)
+
+
+async def _connect_raw(
+    endpoint: Endpoint, context: ssl.SSLContext | None, autocommit: bool, timeout: float, program: str
+) -> Any:
+    password = endpoint.password.get_secret_value() if endpoint.password else ""
+    async with asyncio.timeout(timeout):
+        return await asyncmy.connect(
+            host=endpoint.host, port=endpoint.port, user=endpoint.user, password=password,
+            charset="utf8mb4", autocommit=autocommit, connect_timeout=timeout, ssl=context, program_name=program,
+        )  # fmt: skip
+
+
+def _no_tls_there(error: BaseException) -> bool:
+    """A server without TLS drops the connection, or answers with an error packet, at the SSLRequest."""
+    return _code_and_text(error)[0] in (2013, 2003, 2026, 1043, 1045)
+
+
+def _login_mend(code: int, endpoint: Endpoint) -> str:
+    if code in (1045, 1698):
+        return f"Check user '{endpoint.user}' and its password, and the account's host part"
+    if code in (2002, 2003):
+        return "Is the server up and the address right?"
+    return ""

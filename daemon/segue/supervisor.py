@@ -1,0 +1,118 @@
+"""Child processes of control: started with one end of a socket pair, started again when they die.
+
+A child ends by itself when its channel closes, so none outlives control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from segue.errors import PeerGone
+from segue.ipc import Channel
+from segue.log import get_logger
+
+log = get_logger("supervisor")
+_BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Child:
+    """One kept-alive child. `on_start` is called with each new process before `ready` is set."""
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        on_start: Callable[[Channel], Awaitable[None]],
+        on_notice: Callable[[str, dict[str, Any]], None] | None = None,
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
+        self.name = name
+        self.module = module
+        self.restarts = 0
+        self.pid: int | None = None
+        self.ready = asyncio.Event()
+        self._on_start = on_start
+        self._on_notice = on_notice
+        self._pass_fds = pass_fds
+        self._channel: Channel | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._keep_alive(), name=f"child:{self.name}")
+
+    async def request(self, op: str, /, *, limit: float | None = None, **args: Any) -> dict[str, Any]:
+        """Ask the child. Raises PeerGone while there is none."""
+        if self._channel is None or self._channel.closed:
+            raise PeerGone(f"the {self.name} process is not running; it is being started again")
+        return await self._channel.request(op, limit=limit, **args)
+
+    async def stop(self, limit: float = 5.0) -> None:
+        """End the child: by closing its channel, then by SIGKILL."""
+        self._stopping = True
+        if self._channel is not None:
+            self._channel.close()
+        if self._process is not None:
+            try:
+                async with asyncio.timeout(limit):
+                    await self._process.wait()
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _keep_alive(self) -> None:
+        failures = 0
+        while not self._stopping:
+            began = asyncio.get_running_loop().time()
+            try:
+                code = await self._run_once()
+            except Exception:  # whatever a start runs into, the next try is what helps
+                log.exception("child could not be started", child=self.name)
+                code = -1
+            self.ready.clear()
+            self.pid = None
+            if self._stopping:
+                return
+            failures = 0 if asyncio.get_running_loop().time() - began > 10 else failures + 1
+            wait = _BACKOFF[min(failures, len(_BACKOFF) - 1)]
+            self.restarts += 1
+            log.warning("child ended, starting it again", child=self.name, code=code, after_seconds=wait)
+            await asyncio.sleep(wait)
+
+    async def _run_once(self) -> int:
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", self.module, "--fd", str(theirs.fileno()),
+            pass_fds=(theirs.fileno(), *self._pass_fds), stdin=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        theirs.close()
+        self._process, self.pid = process, process.pid
+        self._channel = await Channel.open(ours, self._handle)
+        try:
+            await self._on_start(self._channel)
+            self.ready.set()
+            await self._channel.wait_closed()
+        finally:
+            self._channel.close()
+            if not self._stopping:
+                # A child without a channel ends by itself; one that hangs must not be there twice.
+                try:
+                    async with asyncio.timeout(2.0):
+                        await process.wait()
+                except TimeoutError:
+                    process.kill()
+        return await process.wait()
+
+    async def _handle(self, op: str, args: dict[str, Any]) -> None:
+        if self._on_notice is not None:
+            self._on_notice(op, args)

@@ -1,0 +1,167 @@
+"""Walks the machine: does each state's actions, writes the journal before each, keeps the times.
+
+The parts that touch the world are given as a `Stage`, so that the walk can be tested without any server and
+with a failure at every action.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from segue.errors import Refused, SegueError
+from segue.log import get_logger
+from segue.switchover.journal import Journal
+from segue.switchover.machine import ACTIONS, BEFORE_COMMIT, Action, Event, State, after, recovery
+
+log = get_logger("switchover")
+RETRY_SECONDS = 1.0
+
+
+class Stage(Protocol):
+    """What a switchover does to the world. One method per action, each raising SegueError when it fails."""
+
+    async def act(self, action: Action, run: Run) -> dict[str, Any]:
+        """Do one action; the facts it returns go into the report, and into the journal with the next state."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One switchover under way."""
+
+    id: int
+    source: str
+    target: str
+    timeout: float
+    state: State = State.CHECKING
+    facts: dict[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    mends: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.time)
+    held_at: float | None = None
+    """Monotonic second at which clients began to be held."""
+    released_at: float | None = None
+    abort: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def pause_ms(self) -> float | None:
+        if self.held_at is None or self.released_at is None:
+            return None
+        return round((self.released_at - self.held_at) * 1000, 1)
+
+
+class Conductor:
+    """At most one switchover at a time."""
+
+    def __init__(self, journal: Journal, stage: Stage) -> None:
+        self._journal = journal
+        self._stage = stage
+        self.run: Run | None = None
+        self.last: dict[str, Any] | None = journal.last_report()
+
+    @property
+    def phase(self) -> State:
+        return self.run.state if self.run is not None else State.STEADY
+
+    async def switchover(self, source: str, target: str, timeout: float) -> dict[str, Any]:
+        """Swap the roles; the report. Raises Refused when one is under way already."""
+        if self.run is not None:
+            raise Refused(f"a switchover is under way ({self.run.state})", mend="Wait for it: segue status --watch")
+        self.run = Run(self._journal.begin(source, target), source, target, timeout)
+        return await self._walk(self.run)
+
+    async def recover(self) -> dict[str, Any] | None:
+        """Finish or undo what a killed daemon left in the journal; None when there is nothing."""
+        entry = self._journal.unfinished()
+        if entry is None:
+            return None
+        run = Run(entry.id, entry.source, entry.target, 0.0, recovery(entry.state), entry.facts)
+        run.errors.append(f"segue ended while {entry.state}")
+        log.warning("going on after a crash", found=entry.state, going_on=run.state)
+        self.run = run
+        return await self._walk(run)
+
+    def abort(self) -> bool:
+        """Ask a switchover that has not committed to stop; False when there is none to stop."""
+        if self.run is None or self.run.state not in BEFORE_COMMIT:
+            return False
+        self.run.abort.set()
+        return True
+
+    async def _walk(self, run: Run) -> dict[str, Any]:
+        committed = False
+        try:
+            while run.state is not State.STEADY:
+                if run.state is State.FENCED:
+                    run.facts["fence_tried"] = True  # an abort lifts only a fence of ours
+                self._journal.enter(run.id, run.state, **run.facts)
+                committed = committed or run.state in (State.COMMITTED, State.OPENING)
+                log.info("switchover", state=run.state, source=run.source, target=run.target)
+                event = await self._do(run)
+                following = after(run.state, event)
+                if following is run.state:
+                    await asyncio.sleep(RETRY_SECONDS)
+                run.state = following
+            report = self._report(run, committed=committed)
+            self._journal.finish(run.id, report, new_active=run.target if committed else None)
+            self.last = report
+            return report
+        finally:
+            self.run = None
+
+    async def _do(self, run: Run) -> Event:
+        """All actions of the present state, the abort wish heard only before the commit."""
+        for action in ACTIONS[run.state]:
+            began = time.monotonic()
+            task = asyncio.create_task(self._stage.act(action, run))
+            wish = asyncio.create_task(run.abort.wait())
+            watched = {task, wish} if run.state in BEFORE_COMMIT else {task}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            wish.cancel()
+            error: str | None = None
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+                error = "aborted by the operator"
+            elif (problem := task.exception()) is not None:
+                error = self._explain(problem, run)
+            else:
+                run.facts |= task.result()
+            run.steps.append({"step": str(action), "ms": round((time.monotonic() - began) * 1000, 1), "error": error})
+            if error is not None:
+                run.errors.append(f"{action}: {error}")
+                log.warning("switchover step failed", step=action, error=error)
+                return Event.FAILED
+        return Event.DONE
+
+    @staticmethod
+    def _explain(problem: BaseException, run: Run) -> str:
+        if isinstance(problem, SegueError):
+            if problem.mend:
+                run.mends.append(problem.mend)
+            return problem.message
+        if isinstance(problem, TimeoutError):
+            return "took longer than its limit"
+        log.error("a bug in a switchover step", exc_info=problem)
+        return f"internal error: {problem!r}"
+
+    @staticmethod
+    def _report(run: Run, *, committed: bool) -> dict[str, Any]:
+        return {
+            "outcome": "done" if committed else "aborted",
+            "source": run.source,
+            "target": run.target,
+            "started": run.started,
+            "seconds": round(time.time() - run.started, 3),
+            "pause_ms": run.pause_ms,
+            "steps": run.steps,
+            "dropped": run.facts.get("dropped", 0),
+            "relocated": run.facts.get("relocated", 0),
+            "source_position": run.facts.get("source_position"),
+            "target_position": run.facts.get("target_position"),
+            "errors": run.errors,
+            "mend": run.mends,
+        }

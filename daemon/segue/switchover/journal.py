@@ -1,0 +1,162 @@
+"""What must survive a crash: which side is active, and how far a switchover has come.
+
+SQLite with WAL and synchronous=FULL: a row is on disk when `commit` returns (sqlite.org/pragma.html#synchronous).
+The directory's lock lives here too, since two daemons must never act for one deployment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from segue.errors import ConfigError, Refused
+from segue.switchover.machine import State
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS deployment (
+  one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL, active TEXT NOT NULL, epoch INTEGER NOT NULL,
+  seen INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS switchover (
+  id INTEGER PRIMARY KEY, started REAL NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
+  state TEXT NOT NULL, facts TEXT NOT NULL DEFAULT '{}', report TEXT);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A switchover that has not ended."""
+
+    id: int
+    source: str
+    target: str
+    state: State
+    facts: dict[str, Any]
+
+
+class Journal:
+    """One per state_dir, held with an exclusive lock for as long as the object lives."""
+
+    def __init__(self, state_dir: Path, deployment: str) -> None:
+        self.path = state_dir / "journal.sqlite"
+        self._lock = _lock(state_dir)
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            os.chmod(self.path, 0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            self._db.execute(
+                "INSERT OR IGNORE INTO deployment (one, name, active, epoch) VALUES (1, ?, 'blue', 1)",
+                (deployment,),
+            )
+            (name,) = self._db.execute("SELECT name FROM deployment").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigError(
+                f"the journal {self.path} cannot be used: {error}",
+                mend="Free the disk or mend the permissions; never delete a journal while a side may be fenced",
+            ) from None
+        if name != deployment:
+            raise ConfigError(
+                f"{state_dir} belongs to deployment '{name}', not '{deployment}'", mend="Use another state_dir"
+            )
+
+    @property
+    def active(self) -> str:
+        """The label of the side that is active."""
+        return str(self._db.execute("SELECT active FROM deployment").fetchone()[0])
+
+    @property
+    def epoch(self) -> int:
+        """Grows by one at every switchover that commits."""
+        return int(self._db.execute("SELECT epoch FROM deployment").fetchone()[0])
+
+    @property
+    def seen(self) -> bool:
+        """Whether a daemon has ever been up with both servers there."""
+        return bool(self._db.execute("SELECT seen FROM deployment").fetchone()[0])
+
+    def mark_seen(self) -> None:
+        self._db.execute("UPDATE deployment SET seen = 1")
+
+    def begin(self, source: str, target: str) -> int:
+        cursor = self._db.execute(
+            "INSERT INTO switchover (started, source, target, state) VALUES (?, ?, ?, ?)",
+            (time.time(), source, target, State.CHECKING),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def enter(self, switchover: int, state: State, **facts: Any) -> None:
+        """Write that `state` begins, before anything of it is done. Returns when it is on disk."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            (old,) = self._db.execute("SELECT facts FROM switchover WHERE id = ?", (switchover,)).fetchone()
+            merged = orjson.dumps(orjson.loads(old) | facts).decode()
+            self._db.execute(
+                "UPDATE switchover SET state = ?, facts = ? WHERE id = ?", (state, merged, switchover)
+            )
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def finish(self, switchover: int, report: dict[str, Any], *, new_active: str | None) -> None:
+        """End a switchover; with `new_active` the roles are swapped in the same commit."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(
+                "UPDATE switchover SET state = ?, report = ? WHERE id = ?",
+                (State.STEADY, orjson.dumps(report).decode(), switchover),
+            )
+            if new_active is not None:
+                self._db.execute("UPDATE deployment SET active = ?, epoch = epoch + 1", (new_active,))
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def unfinished(self) -> Entry | None:
+        row = self._db.execute(
+            "SELECT id, source, target, state, facts FROM switchover WHERE state <> ? ORDER BY id DESC LIMIT 1",
+            (State.STEADY,),
+        ).fetchone()
+        return Entry(row[0], row[1], row[2], State(row[3]), orjson.loads(row[4])) if row else None
+
+    def last_report(self) -> dict[str, Any] | None:
+        row = self._db.execute(
+            "SELECT report FROM switchover WHERE report IS NOT NULL ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return dict(orjson.loads(row[0])) if row else None
+
+    def close(self) -> None:
+        self._db.close()
+        os.close(self._lock)
+
+
+def _lock(state_dir: Path) -> int:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"deployment.state_dir {state_dir} is not writable: {error.strerror}",
+            mend="Create it for the user that runs segue",
+        ) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(handle, 32).decode(errors="replace").strip()
+        os.close(handle)
+        raise Refused(
+            f"another segue{f' (process {owner})' if owner else ''} works with state_dir {state_dir}",
+            mend="Stop it first, or give this deployment its own state_dir",
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+    return handle

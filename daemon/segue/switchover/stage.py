@@ -1,0 +1,188 @@
+"""The actions of a switchover on the real world: two servers, the replicator, the proxy workers.
+
+Each method may be done again after a crash, so each first asks the servers what is, and then does what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Protocol
+
+from segue.errors import Refused, SegueError
+from segue.log import get_logger
+from segue.replicate import progress
+from segue.switchover import guardrails
+from segue.switchover.conductor import Run
+from segue.switchover.machine import Action
+from segue.switchover.server import Server
+
+log = get_logger("switchover")
+CONFIRM_LIMIT = 2.0
+
+
+class World(Protocol):
+    """What control lends to a switchover."""
+
+    @property
+    def source(self) -> Server: ...
+    @property
+    def target(self) -> Server: ...
+    @property
+    def drain_timeout(self) -> float: ...
+    @property
+    def max_pause(self) -> float: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def deployment(self) -> str: ...
+    def guard(self, replication: dict[str, Any] | None) -> guardrails.Context: ...
+    async def replication(self) -> dict[str, Any]: ...
+    async def drain_replication(self, position: str, timeout: float) -> dict[str, Any]: ...
+    async def stop_replication(self) -> None: ...
+    async def start_replication(self, source: Server, target: Server) -> None: ...
+    async def hold_clients(self, timeout: float) -> dict[str, Any]: ...
+    async def release_clients(self, active: Server) -> dict[str, Any]: ...
+
+
+class RealStage:
+    """`conductor.Stage` for real."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def act(self, action: Action, run: Run) -> dict[str, Any]:
+        methods = {
+            Action.CHECK: self._check,
+            Action.PREPARE: self._prepare,
+            Action.HOLD: self._hold,
+            Action.FENCE: self._fence,
+            Action.CATCH_UP: self._catch_up,
+            Action.CONFIRM: self._confirm,
+            Action.MARK: self._mark,
+            Action.OPEN: self._open,
+            Action.UNDO: self._undo,
+        }
+        return await methods[action](run)
+
+    def _left(self, run: Run) -> float:
+        """Seconds of the pause that may still be spent. Raises Refused when there are none."""
+        spent = time.monotonic() - run.held_at if run.held_at is not None else 0.0
+        left = self._world.max_pause - spent
+        if left <= 0:
+            raise Refused(
+                f"clients have been held for proxy.max_pause = {self._world.max_pause:g} s",
+                mend="Raise proxy.max_pause or try again when there is less load",
+            )
+        return left
+
+    async def _check(self, _run: Run) -> dict[str, Any]:
+        replication = await self._world.replication()
+        findings = await guardrails.run(self._world.guard(replication))
+        blocking = [f for f in findings if f.severity == "blocks"]
+        if blocking:
+            text = "; ".join(f"[{f.id}] {f.sentence}" for f in blocking)
+            raise Refused(text, mend=" ".join(f.mend for f in blocking if f.mend))
+        return {"warnings": [f.message() for f in findings]}
+
+    async def _prepare(self, run: Run) -> dict[str, Any]:
+        """Everything that can be done while clients still work."""
+        for server in (self._world.source, self._world.target):
+            _, conn = await server.get()
+            await progress.ensure(conn)
+        deadline = time.monotonic() + run.timeout
+        while True:
+            status = await self._world.replication()
+            lag = float(status.get("lag_seconds") or 0.0)
+            if status.get("state") == "streaming" and lag < guardrails.traffic.MAX_LAG_AT_START:
+                return {"lag_at_start": lag}
+            if time.monotonic() > deadline:
+                raise Refused(
+                    f"replication is {status.get('state')} with a lag of {lag:.1f} s after {run.timeout:g} s",
+                    mend="Wait until segue status shows no lag, or give a longer --timeout",
+                )
+            await asyncio.sleep(0.05)
+
+    async def _hold(self, run: Run) -> dict[str, Any]:
+        run.held_at = time.monotonic()
+        result = await self._world.hold_clients(min(self._world.drain_timeout, self._left(run)))
+        waiting = result["waiting"]
+        if waiting:
+            shown = "; ".join(
+                f"client {s['client']} user {s['user']} connection {s['connection_id']}: {s['state']}"
+                f" for {float(s['seconds']):.1f} s"
+                for s in waiting[:5]
+            )
+            more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
+            raise Refused(
+                f"{len(waiting)} sessions did not reach a safe point within"
+                f" drain_timeout = {self._world.drain_timeout:g} s: {shown}{more}",
+                mend="Let them finish, end them, or raise proxy.drain_timeout",
+            )
+        return {"held": result["held"]}
+
+    async def _fence(self, run: Run) -> dict[str, Any]:
+        source = self._world.source
+        flavour, conn = await source.get()
+        bypassing = await flavour.open_transactions(conn)
+        await source.fence(self._left(run))
+        # Only now is it final: nothing can be committed any more.
+        return {
+            "source_position": await source.position(),
+            "wrote_past_the_proxy": [f"{s.user}@{s.host} connection {s.id}" for s in bypassing[:20]],
+        }
+
+    async def _catch_up(self, run: Run) -> dict[str, Any]:
+        left = self._left(run)
+        return {"drain": await self._world.drain_replication(str(run.facts["source_position"]), left)}
+
+    async def _confirm(self, run: Run) -> dict[str, Any]:
+        """Look again: the fence holds, nothing was written meanwhile, the target is still a standby."""
+        async with asyncio.timeout(min(CONFIRM_LIMIT, self._left(run))):
+            now, source_held, target_held = await asyncio.gather(
+                self._world.source.position(), self._world.source.held_by(), self._world.target.held_by()
+            )
+        if now != run.facts["source_position"]:
+            raise Refused(f"something was written on {self._world.source.side.where} behind the fence")
+        if not source_held:
+            raise Refused(f"{self._world.source.side.where} lost its fence")
+        if not target_held:
+            raise Refused(f"the standby {self._world.target.side.where} became writable")
+        return {}
+
+    async def _mark(self, _run: Run) -> dict[str, Any]:
+        await self._world.stop_replication()
+        return {"target_position": await self._world.target.position()}
+
+    async def _open(self, run: Run) -> dict[str, Any]:
+        """The old source becomes a standby with its feed position written, then the target is opened."""
+        old, new = self._world.source, self._world.target
+        await old.unfence(writable=False)
+        await new.connection()
+        assert new.identity is not None
+        _, conn = await old.get()
+        await progress.ensure(conn)
+        await progress.initialise(
+            conn, self._world.deployment, new.identity.source_id, str(run.facts["target_position"]),
+            self._world.epoch + 1,
+        )  # fmt: skip
+        await new.unfence(writable=True)
+        result = await self._world.release_clients(new)
+        run.released_at = time.monotonic()
+        await self._world.start_replication(new, old)
+        return {"dropped": result.get("dropped", 0), "relocated": result.get("relocated", 0)}
+
+    async def _undo(self, run: Run) -> dict[str, Any]:
+        """Back to before: the source writable, the target a standby, clients released on the old side."""
+        # Only a fence of ours: a switchover refused at its check must not make a server writable.
+        if run.facts.get("fence_tried") and await self._world.source.held_by():
+            await self._world.source.unfence(writable=True)
+        result: dict[str, Any] = {}
+        if run.held_at is not None:
+            result = await self._world.release_clients(self._world.source)
+            run.released_at = time.monotonic()
+        try:
+            await self._world.start_replication(self._world.source, self._world.target)
+        except SegueError as error:
+            log.warning("replication did not start after the abort", error=error.message)
+        return {"dropped": result.get("dropped", 0)}
