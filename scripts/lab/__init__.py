@@ -1,0 +1,10 @@
+"""The lab: real MySQL and MariaDB servers and tools for tests, demo and benchmarks, without root and Docker.
+
+Enters: names of package sets and servers. Leaves: running servers on loopback ports that die with their owner and
+cannot fill the disk, and command lines for clients and tools. Knows nothing of Segue but the accounts it needs.
+"""
+
+from lab.fetch import Tool, tool
+from lab.server import Lab, LabError, Server
+
+__all__ = ["Lab", "LabError", "Server", "Tool", "tool"]

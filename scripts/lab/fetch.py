@@ -1,0 +1,191 @@
+"""Debian's packages unpacked into a cache, by name, through a private apt configuration.
+
+Programs run through their own dynamic loader and libraries, so that MySQL from Debian's unstable release works
+on an older system. Nothing is installed. The mirror is the one that the machine's own apt uses. On Ubuntu the
+same would have to use Ubuntu's suites; there a server from PATH is used (see `server.py`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+class LabError(Exception):
+    """The lab cannot do what was asked; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSet:
+    suite: str
+    packages: tuple[str, ...]
+
+
+SETS = {
+    "mysql": PackageSet("sid", ("mysql-server-core", "mysql-client-core", "libc6")),
+    "mariadb": PackageSet("bookworm", ("mariadb-server", "mariadb-client", "libc6")),
+    "tools": PackageSet(
+        "bookworm", ("sysbench", "haproxy", "python3", "python3-mysqldb", "php8.2-cli", "php8.2-mysql", "libc6")
+    ),
+    "router": PackageSet("sid", ("mysql-router", "libc6")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program's command line up to its own arguments, and what it needs in its environment."""
+
+    argv: list[str]
+    env: dict[str, str]
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | self.env
+
+
+def cache() -> Path:
+    base = os.environ.get("SEGUE_LAB_CACHE")
+    if base:
+        return Path(base)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segue-lab"
+
+
+def mirrors(texts: Iterable[str]) -> list[str]:
+    """Archive addresses named in apt sources (both formats) that carry component main, security ones last."""
+    found: list[str] = []
+    for text in texts:
+        for line in text.splitlines():
+            match = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+\S+\s+.*\bmain\b", line)
+            if match:
+                found.append(match[1])
+        for block in re.split(r"\n\s*\n", text):
+            uris = re.search(r"^URIs:\s*(\S+)", block, re.MULTILINE)
+            if uris and re.search(r"^Components:.*\bmain\b", block, re.MULTILINE):
+                found.append(uris[1])
+    debian = [u.rstrip("/") for u in found if re.search(r"/debian/?$", u)]
+    return list(dict.fromkeys(debian))
+
+
+def _sources() -> list[str]:
+    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    return [p.read_text(errors="replace") for p in places if p.is_file()]
+
+
+def rootfs(name: str) -> Path:
+    """The folder of an unpacked set; fetches it when it is not there. Raises LabError when it cannot."""
+    folder = cache() / name
+    if (folder / "complete").exists():
+        return folder
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            work = Path(tempfile.mkdtemp(dir=cache(), prefix=f"{name}-"))
+            try:
+                _fetch(SETS[name], work)
+                work.rename(folder)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def _fetch(what: PackageSet, work: Path) -> None:
+    found = mirrors(_sources())
+    if not found or not Path(KEYRING).exists():
+        raise LabError("no Debian mirror among this machine's apt sources; install the servers so that they are on PATH")
+    apt = work / "apt"
+    for part in ("lists/partial", "cache/archives/partial"):
+        (apt / part).mkdir(parents=True)
+    (apt / "status").touch()
+    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {found[0]} {what.suite} main\n")
+    settings = {
+        "Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "-", "Dir::Etc::preferencesparts": "-",
+        "Dir::State::lists": apt / "lists", "Dir::State::status": apt / "status", "Dir::Cache": apt / "cache",
+        "APT::Install-Recommends": "0", "Debug::NoLocking": "1", "APT::Sandbox::User": _user(),
+    }  # fmt: skip
+    conf = apt / "apt.conf"
+    conf.write_text("".join(f'{key} "{value}";\n' for key, value in settings.items()))
+    print(f"lab: fetching {', '.join(what.packages)} from Debian {what.suite}", flush=True)
+    _run(["apt-get", "-c", str(conf), "-qq", "update"])
+    _run(["apt-get", "-c", str(conf), "-qq", "-y", "--download-only", "install", *what.packages])
+    for package in sorted((apt / "cache/archives").glob("*.deb")):
+        _run(["dpkg-deb", "-x", str(package), str(work / "rootfs")])
+    shutil.rmtree(apt)
+    (work / "complete").touch()
+
+
+def _user() -> str:
+    return "root" if os.geteuid() == 0 else ""
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise LabError(f"{command[0]} failed: {' '.join(lines[-3:])}")
+
+
+def libraries(root: Path) -> list[str]:
+    """Directories below an unpacked root that hold shared libraries."""
+    triplets = [p.name for p in (root / "usr/lib").glob("*-linux-gnu*")]
+    names = [f"{top}/{t}" for t in triplets for top in ("usr/lib", "lib")]
+    names += ["usr/lib/mysql/private", "usr/lib/mysql-router", "usr/lib/mysqlrouter/private"]
+    names += [f"usr/lib/{t}/mysqlrouter{tail}" for t in triplets for tail in ("", "/private", "/plugin")]
+    names += ["usr/lib/mysqlrouter/plugin"]
+    return [str(root / n) for n in names if (root / n).is_dir()]
+
+
+def run_in(root: Path, program: str) -> list[str]:
+    """The command line that runs a program of an unpacked root with its own loader."""
+    path = next((p for d in ("usr/bin", "usr/sbin", "bin", "sbin") if (p := root / d / program).exists()), None)
+    loader = next((p for d in ("usr/lib64", "lib64") for p in (root / d).glob("ld-linux*")), None)
+    if loader is None:
+        loader = next((p for d in ("usr/lib", "lib") for p in (root / d).glob("*/ld-linux*")), None)
+    if path is None or loader is None:
+        raise LabError(f"{program} is not in {root}")
+    return [str(loader), "--library-path", ":".join(libraries(root)), str(path.resolve())]
+
+
+_HOME = {
+    "mysql": ("mysql", "mysql"), "mysqldump": ("mysql", "mysqldump"), "mariadb": ("mariadb", "mariadb"),
+    "sysbench": ("tools", "sysbench"), "haproxy": ("tools", "haproxy"), "php": ("tools", "php8.2"),
+    "python-mysqldb": ("tools", "python3.11"), "mysqlrouter": ("router", "mysqlrouter"),
+}  # fmt: skip
+
+
+def tool(name: str) -> Tool:
+    """A client or load tool. Raises LabError for an unknown name."""
+    if name not in _HOME:
+        raise LabError(f"the lab has no {name}; it has {', '.join(sorted(_HOME))}")
+    where, program = _HOME[name]
+    root = rootfs(where) / "rootfs"
+    argv = run_in(root, program)
+    env: dict[str, str] = {}
+    if name == "php":
+        extensions = next((root / "usr/lib/php").glob("2*"))
+        for module in ("mysqlnd", "mysqli"):
+            argv += ["-d", f"extension={extensions}/{module}.so"]
+    elif name == "python-mysqldb":
+        env = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}
+    elif name == "mysql":
+        argv += ["--no-defaults", f"--character-sets-dir={root}/usr/share/mysql/charsets"]
+    elif name == "mariadb":
+        argv += ["--no-defaults", f"--plugin-dir={next(root.glob('usr/lib/*/libmariadb3/plugin'), '')}"]
+    elif name == "sysbench":
+        share = root / "usr/share/sysbench"
+        env = {"LUA_PATH": f"{share}/?.lua;;"}
+    return Tool(argv, env)
+
+
+def sysbench_script(name: str) -> str:
+    """The full path of one of sysbench's own scripts, for example 'oltp_write_only'."""
+    return str(rootfs("tools") / "rootfs/usr/share/sysbench" / f"{name}.lua")
