@@ -1,0 +1,15 @@
+"""`python -m segue.proxy --fd N`, started by control only."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+
+from segue.log import configure
+from segue.proxy.worker import harden, main
+
+if __name__ == "__main__":
+    configure(process="proxy")
+    harden()
+    uvloop.run(main(int(sys.argv[sys.argv.index("--fd") + 1])))

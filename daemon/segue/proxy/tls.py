@@ -1,0 +1,94 @@
+"""TLS inside a protocol by memory buffers (ssl.SSLObject).
+
+asyncio's start_tls cannot be used: MySQL's SSLRequest and the TLS ClientHello may arrive in one chunk, and what
+was read before the upgrade would be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+from segue.config import Endpoint
+from segue.sql import tls_context
+
+_READ = 1 << 16
+
+
+class TlsPipe:
+    """Plain bytes on one side, a transport with TLS records on the other."""
+
+    __slots__ = ("_in", "_object", "_out", "_transport", "_waiting", "ready")
+
+    def __init__(
+        self, transport: Any, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
+    ) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._in, self._out, server_side=server_side, server_hostname=hostname)
+        self._transport = transport
+        self._waiting: list[bytes] = []
+        self.ready = False
+        if not server_side:
+            self._handshake()
+
+    def feed(self, data: bytes) -> bytes:
+        """Records in, plain bytes out. Raises ssl.SSLError when the peer breaks TLS."""
+        self._in.write(data)
+        if not self.ready and not self._handshake():
+            return b""
+        parts: list[bytes] = []
+        try:
+            while part := self._object.read(_READ):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass
+        self._flush()
+        return b"".join(parts)
+
+    def write(self, data: bytes) -> None:
+        if not self.ready:
+            self._waiting.append(data)
+            return
+        self._object.write(data)
+        self._flush()
+
+    def _handshake(self) -> bool:
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        self.ready = True
+        for data in self._waiting:
+            self._object.write(data)
+        self._waiting.clear()
+        self._flush()
+        return True
+
+    def _flush(self) -> None:
+        if self._out.pending:
+            self._transport.write(self._out.read())
+
+
+class Backend:
+    """The active server as sessions reach it."""
+
+    __slots__ = ("context", "endpoint", "name")
+
+    def __init__(self, message: dict[str, Any]) -> None:
+        self.name = str(message["name"])
+        self.endpoint = Endpoint.from_message(message)
+        self.context = tls_context(self.endpoint)
+
+    def wants_tls(self, *, client_tls: bool) -> bool:
+        """`preferred` on this hop means: as the client's own hop, which is what it would have had directly."""
+        if self.context is None:
+            return False
+        return client_tls if self.endpoint.tls == "preferred" else True
+
+    async def open(self, factory: Any) -> Any:
+        """Connect a protocol to the server. Raises OSError or TimeoutError."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(10.0):
+            return await loop.create_connection(factory, self.endpoint.host, self.endpoint.port)

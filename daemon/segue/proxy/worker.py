@@ -1,0 +1,169 @@
+"""The worker process: a listening socket inherited from control, sessions, and control's orders."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import resource
+import signal
+import socket
+import ssl
+import time
+from typing import Any
+
+from segue.errors import SegueError
+from segue.ipc import Channel
+from segue.log import get_logger
+from segue.proxy.certificate import server_context
+from segue.proxy.relocation import LeaveAtSafePoint, Relocation
+from segue.proxy.session import Session
+from segue.proxy.tls import Backend
+
+log = get_logger("proxy")
+_PR_SET_DUMPABLE = 4
+
+
+class Worker:
+    """All sessions of one process."""
+
+    def __init__(self) -> None:
+        self.active: Backend
+        self.tls: ssl.SSLContext | None = None
+        self.holding = False
+        self.hold_began = 0.0
+        self.sessions: set[Session] = set()
+        self.number = 0
+        self._dropped = 0
+        self._relocated = 0
+        self._accepted = 0
+        self._server: asyncio.Server | None = None
+        self._all_held = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._relocation: Relocation = LeaveAtSafePoint()
+
+    async def handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
+        """Control's orders; see the room's docstring for the whole list."""
+        match op:
+            case "start":
+                return await self._start(args)
+            case "hold":
+                return await self._hold(float(args["timeout"]))
+            case "release":
+                return self._release(args["active"])
+            case "status":
+                return self.status()
+            case "sessions":
+                return {"sessions": [s.describe() for s in self.sessions]}
+            case "stop":
+                return await self._stop(float(args["timeout"]))
+        raise SegueError(f"the proxy worker knows no order '{op}'")
+
+    async def _start(self, args: dict[str, Any]) -> dict[str, Any]:
+        self.active = Backend(args["active"])
+        self.number = int(args.get("worker", 0))
+        if args.get("tls_cert"):
+            self.tls = server_context(args["tls_cert"], args["tls_key"])
+        if args.get("held"):
+            self.holding, self.hold_began = True, time.monotonic()
+        sock = socket.socket(fileno=int(args["listen_fd"]))
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Session(self).protocol(), sock=sock, backlog=4096)
+        gc.collect()
+        gc.freeze()  # what is there now stays: collections look only at what comes
+        gc.set_threshold(50_000, 20, 20)
+        return {"worker": self.number}
+
+    # -- sessions tell -----------------------------------------------------------------------------------
+
+    def joined(self, session: Session) -> None:
+        self._accepted += 1
+        self.sessions.add(session)
+
+    def left(self, session: Session) -> None:
+        self.sessions.discard(session)
+        if self.holding:
+            self.one_held()
+
+    def count_dropped(self) -> None:
+        self._dropped += 1
+
+    def one_held(self) -> None:
+        if all(s.held for s in self.sessions):
+            self._all_held.set()
+
+    def spawn(self, job: Any) -> None:
+        task = asyncio.get_running_loop().create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- orders ------------------------------------------------------------------------------------------
+
+    async def _hold(self, timeout: float) -> dict[str, Any]:
+        if not self.holding:
+            self.holding, self.hold_began = True, time.monotonic()
+        self._all_held.clear()
+        for session in list(self.sessions):
+            session.try_hold()
+        self.one_held()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._all_held.wait()
+        except TimeoutError:
+            pass
+        waiting = [s.describe() for s in self.sessions if not s.held]
+        return {"clients": len(self.sessions), "held": len(self.sessions) - len(waiting), "waiting": waiting}
+
+    def _release(self, active: dict[str, Any] | None) -> dict[str, Any]:
+        moved = active is not None and active["name"] != self.active.name
+        if active is not None:
+            self.active = Backend(active)
+        self.holding = False
+        relocated = 0
+        for session in list(self.sessions):
+            if moved and (session.server is not None or session.phase):
+                relocated += 1
+                self._relocation.relocate(session)
+            elif session.held:
+                session.release()
+            else:
+                session.watched = session.fast = False
+                session.release()
+        self._relocated += relocated
+        return {"relocated": relocated, "dropped": 0}
+
+    async def _stop(self, timeout: float) -> dict[str, Any]:
+        """Stop accepting, let clients leave at safe points, then close what is left."""
+        if self._server is not None:
+            self._server.close()
+        result = await self._hold(timeout)
+        for session in list(self.sessions):
+            if not session.held:
+                self._dropped += 1
+            session.close_client()
+        return {"dropped": len(result["waiting"])}
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "worker": self.number,
+            "clients": len(self.sessions),
+            "in_transaction": sum(1 for s in self.sessions if s.tracker.in_transaction),
+            "held": sum(1 for s in self.sessions if s.held),
+            "dropped": self._dropped,
+            "relocated": self._relocated,
+            "accepted": self._accepted,
+        }
+
+
+def harden() -> None:
+    """Credentials pass through this memory: no core dumps, no ptrace by the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+async def main(fd: int) -> None:
+    """Serve until control's end of the channel closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for control to handle
+    worker = Worker()
+    channel = await Channel.open(socket.socket(fileno=fd), worker.handle)
+    await channel.wait_closed()
