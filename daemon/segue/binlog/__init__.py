@@ -1,0 +1,9 @@
+"""Binlog events as bytes, without I/O: headers, transactions' marks, table maps, row events, positions.
+
+Enters: event bytes of a dump stream. Leaves: what an event is, which table and which rows bytes it carries, and
+event bytes for a target server. Values are not decoded. It must not know sockets, servers, or the rest of Segue.
+An event that is not understood raises BinlogError; nothing is guessed.
+
+Source of formats: MySQL Source Code Documentation, "Binary Log Events"; MariaDB Knowledge Base, "Replication
+Protocol".
+"""

@@ -1,0 +1,150 @@
+"""Event headers, types, and the small control events."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+HEADER: Final = struct.Struct("<IBIIIH")
+"""timestamp (s), type, server_id, event size, next position, flags."""
+HEADER_SIZE: Final = 19
+
+QUERY: Final = 2
+STOP: Final = 3
+ROTATE: Final = 4
+FORMAT_DESCRIPTION: Final = 15
+XID: Final = 16
+TABLE_MAP: Final = 19
+WRITE_V1, UPDATE_V1, DELETE_V1 = 23, 24, 25
+INCIDENT: Final = 26
+HEARTBEAT: Final = 27
+IGNORABLE: Final = 28
+ROWS_QUERY: Final = 29
+WRITE_V2, UPDATE_V2, DELETE_V2 = 30, 31, 32
+GTID: Final = 33
+ANONYMOUS_GTID: Final = 34
+PREVIOUS_GTIDS: Final = 35
+TRANSACTION_CONTEXT: Final = 36
+VIEW_CHANGE: Final = 37
+XA_PREPARE: Final = 38
+TRANSACTION_PAYLOAD: Final = 40
+HEARTBEAT_V2: Final = 41
+MARIADB_ANNOTATE_ROWS: Final = 160
+MARIADB_CHECKPOINT: Final = 161
+MARIADB_GTID: Final = 162
+MARIADB_GTID_LIST: Final = 163
+
+ROWS: Final = frozenset({WRITE_V1, UPDATE_V1, DELETE_V1, WRITE_V2, UPDATE_V2, DELETE_V2})
+NO_CONTENT: Final = frozenset(
+    {STOP, IGNORABLE, ROWS_QUERY, PREVIOUS_GTIDS, TRANSACTION_CONTEXT, VIEW_CHANGE, MARIADB_ANNOTATE_ROWS,
+     MARIADB_CHECKPOINT, MARIADB_GTID_LIST, HEARTBEAT, HEARTBEAT_V2}
+)  # fmt: skip
+"""Events that change no row and end no transaction."""
+
+NAMES: Final = {
+    1: "START_V3", 5: "INTVAR", 13: "RAND", 14: "USER_VAR", 17: "BEGIN_LOAD_QUERY", 18: "EXECUTE_LOAD_QUERY",
+    INCIDENT: "INCIDENT", XA_PREPARE: "XA_PREPARE", 39: "PARTIAL_UPDATE_ROWS", 42: "GTID_TAGGED",
+    164: "START_ENCRYPTION", 165: "QUERY_COMPRESSED", 166: "WRITE_ROWS_COMPRESSED", 167: "UPDATE_ROWS_COMPRESSED",
+    168: "DELETE_ROWS_COMPRESSED",
+}  # fmt: skip
+
+_CHECKSUM_CRC32 = 1
+ARTIFICIAL: Final = 0x20
+
+
+class BinlogError(Exception):
+    """Bytes that are no event, or an event that is not understood."""
+
+
+def check_crc(event: bytes) -> None:
+    """Raises BinlogError unless the last four bytes are the CRC32 of the rest."""
+    if zlib.crc32(event[:-4]) != int.from_bytes(event[-4:], "little"):
+        raise BinlogError(f"an event of type {event[4]} fails its checksum")
+
+
+def has_checksums(description: bytes) -> bool:
+    """Whether events behind this FORMAT_DESCRIPTION event (complete, with header) end with a CRC32."""
+    return len(description) > HEADER_SIZE + 60 and description[-5] == _CHECKSUM_CRC32
+
+
+def without_checksums(description: bytes) -> bytes:
+    """The same FORMAT_DESCRIPTION event announcing that no event has a checksum."""
+    return description[:-5] + b"\0" + description[-4:]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    file: str
+    position: int
+
+    @classmethod
+    def parse(cls, body: bytes) -> Rotate:
+        return cls(body[8:].decode(), int.from_bytes(body[:8], "little"))
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement in the binlog: BEGIN, COMMIT, DDL, or statement-format DML."""
+
+    database: str
+    text: str
+
+    @classmethod
+    def parse(cls, body: bytes) -> Query:
+        """Raises BinlogError when it is cut short."""
+        if len(body) < 13:
+            raise BinlogError("a QUERY event is cut short")
+        database_size = body[8]
+        status_size = int.from_bytes(body[11:13], "little")
+        at = 13 + status_size
+        database = body[at : at + database_size].decode("utf-8", "replace")
+        return cls(database, body[at + database_size + 1 :].decode("utf-8", "replace"))
+
+
+def mysql_gtid(body: bytes) -> tuple[str, int, float]:
+    """(source uuid, number, commit time in seconds or 0) of a GTID event's body."""
+    if len(body) < 25:
+        raise BinlogError("a GTID event is cut short")
+    hexed = body[1:17].hex()
+    uuid = f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
+    return uuid, int.from_bytes(body[17:25], "little"), commit_time(body)
+
+
+def commit_time(body: bytes) -> float:
+    """immediate_commit_timestamp of a GTID or ANONYMOUS_GTID event, seconds; 0 before MySQL 8.0."""
+    if len(body) < 49:
+        return 0.0
+    return (int.from_bytes(body[42:49], "little") & ((1 << 55) - 1)) / 1e6
+
+
+def mariadb_gtid(body: bytes, server_id: int) -> tuple[int, int, int, int]:
+    """(domain, server_id, sequence, flags)."""
+    return int.from_bytes(body[8:12], "little"), server_id, int.from_bytes(body[:8], "little"), body[12]
+
+
+_COMMENT = re.compile(r"/\*(?!!|M!).*?\*/|--\s[^\n]*|#[^\n]*", re.DOTALL)
+_QUALIFIER = re.compile(r"(?:`((?:[^`]|``)+)`|([\w$]+))\s*\.\s*(?:`|[\w$])")
+_HARMLESS = re.compile(
+    r"(FLUSH|ANALYZE|OPTIMIZE|CHECK|GRANT|REVOKE|SET\s+(PASSWORD|DEFAULT\s+ROLE)"
+    r"|(CREATE|ALTER|DROP|RENAME)\s+(USER|ROLE|SERVER|RESOURCE)|(CREATE|DROP)\s+TEMPORARY)\b",
+    re.IGNORECASE,
+)
+_DATABASE = re.compile(
+    r"(?:CREATE|ALTER|DROP)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|SCHEMA)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?`?([^`\s;]+)`?",
+    re.IGNORECASE,
+)
+
+
+def schemas_touched(query: Query) -> set[str]:
+    """Schemas that a DDL statement may change; empty when it changes none. Unsure means more, not fewer."""
+    text = _COMMENT.sub(" ", query.text).strip()
+    text = re.sub(r"^/\*M?!\d*\s*", "", text)
+    if _HARMLESS.match(text):
+        return set()
+    if match := _DATABASE.match(text):
+        return {match[1]}
+    named = {(a.replace("``", "`") or b) for a, b in _QUALIFIER.findall(text)}
+    return named | ({query.database} if query.database else set())
