@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from segue import __version__
+from segue.binlog.events import BinlogError
+from segue.binlog.positions import parse
 from segue.config import Config, load
 from segue.errors import ConfigError, PeerGone, Refused, SegueError
 from segue.ipc import Channel
 from segue.log import get_logger
 from segue.proxy.certificate import ensure_certificate
+from segue.replicate import progress
 from segue.roles import Roles
 from segue.supervisor import Child
 from segue.switchover import guardrails
@@ -30,7 +33,7 @@ from segue.switchover.stage import RealStage
 log = get_logger("control")
 STATUS_LIMIT = 2.0
 WATCH_SECONDS = 2.0
-_LIVE_KEYS = {"replicate", "proxy"}
+_AT_START = {"different_servers", "same_flavour", "binlog_settings", "privileges"}
 
 
 class Control:
@@ -101,9 +104,9 @@ class Control:
         with contextlib.suppress(PeerGone):
             await self._replicator.request("stop", limit=5.0)
 
-    async def start_replication(self, source: Server, target: Server) -> None:
+    async def start_replication(self, source: Server, target: Server, epoch: int) -> None:
         self._replication_wanted = True
-        self._direction = (source, target)
+        self._direction = (source, target, epoch)
         if self._replicator.ready.is_set():
             await self._replicator.request("start", limit=10.0, **self._replicator_start())
 
@@ -139,14 +142,13 @@ class Control:
         return {"name": server.label, **server.side.endpoint.message()}
 
     def _replicator_start(self) -> dict[str, Any]:
-        source, target = self._direction
+        source, target, epoch = self._direction
         return {
             "deployment": self.deployment,
             "source": self._backend(source),
             "target": self._backend(target),
             "replicate": self.config.replicate.model_dump(mode="json"),
-            "start": self.config.replicate.start,
-            "epoch": self.epoch,
+            "epoch": epoch,
         }
 
     async def _start_replicator(self, channel: Channel) -> None:
@@ -172,7 +174,7 @@ class Control:
         await self._preflight()
         self._listeners = _listen(self.config.proxy.listen, self.config.proxy.workers)
         self._certificate = self._client_certificate()
-        self._direction = (self.source, self.target)
+        self._direction = (self.source, self.target, self.epoch)
         self._workers = [
             Child(
                 f"proxy-{n}", "segue.proxy",
@@ -185,7 +187,7 @@ class Control:
         if recovered is None:
             await self._assert_roles(first=True)
         self._replication_wanted = True
-        self._direction = (self.source, self.target)
+        self._direction = (self.source, self.target, self.epoch)
         for child in (self._replicator, *self._workers):
             child.start()
         async with asyncio.timeout(20.0):
@@ -226,11 +228,41 @@ class Control:
                 raise
             log.warning("the standby cannot be reached; clients are served all the same", error=str(error))
             return
-        wanted = guardrails.servers.different_servers, guardrails.servers.binlog_settings, guardrails.servers.privileges
-        chosen = tuple(g for g in guardrails.ALL if g.check in wanted)
+        chosen = tuple(g for g in guardrails.ALL if g.id in _AT_START)
         found = [f for f in await guardrails.run(self.guard(None), only=chosen) if f.severity == "blocks"]
         if found:
             raise Refused("; ".join(f.sentence for f in found), mend=" ".join(f.mend for f in found if f.mend))
+        if not self.journal.seen:
+            await self._first_progress()
+
+    async def _first_progress(self) -> None:
+        """Both sides count as equal at `replicate.start`: write that down on the standby before anything else."""
+        for server in (self.source, self.target):
+            _, conn = await server.get()
+            await progress.ensure(conn)
+        flavour, _ = await self.source.get()
+        _, target = await self.target.get()
+        assert self.source.identity is not None
+        source_id = self.source.identity.source_id
+        found = await progress.read(target, self.deployment)
+        if found is not None:
+            if (found.source_id, found.epoch) != (source_id, self.epoch):
+                raise Refused(
+                    f"{self.target.side.where} has progress of deployment '{self.deployment}' from another source"
+                    f" ({found.source_id}, epoch {found.epoch}), and {self.config.deployment.state_dir} knows nothing of it",
+                    mend="Restore the state_dir; or, if both sides are equal, delete the row from segue.progress",
+                )
+            log.info("going on from the progress found on the standby", position=found.position)
+            return
+        start = self.config.replicate.start
+        try:
+            position = await self.source.position() if start == "current" else parse(
+                start, mariadb=flavour.dump_is_mariadb).text()  # fmt: skip
+        except BinlogError as error:
+            raise ConfigError(f"{self.path}: replicate.start: {error}",
+                              mend='Give "current", a GTID set, or "file:pos"') from None  # fmt: skip
+        await progress.initialise(target, self.deployment, source_id, position, self.epoch)
+        log.info("both sides count as equal from here on", position=position, source=self.source.label)
 
     def _client_certificate(self) -> tuple[Path, Path]:
         proxy = self.config.proxy
@@ -291,7 +323,7 @@ class Control:
         if self._holding:
             raise Refused("clients are paused by an operator", mend="segue resume first")
         report = await self.conductor.switchover(self.source.label, self.target.label, timeout)
-        self._direction = (self.source, self.target)
+        self._direction = (self.source, self.target, self.epoch)
         if report["outcome"] != "done":
             raise Refused("; ".join(report["errors"]), mend=" ".join(dict.fromkeys(report["mend"])))
         return report
@@ -359,7 +391,7 @@ class Control:
             self._servers = self._make_servers(Roles.of(new, self.journal.active))
         if set(changed) - {"proxy"}:
             await self.stop_replication()
-            await self.start_replication(self.source, self.target)
+            await self.start_replication(self.source, self.target, self.epoch)
         return {"changed": changed}
 
     @staticmethod

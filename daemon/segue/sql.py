@@ -34,10 +34,11 @@ def tls_context(endpoint: Endpoint) -> ssl.SSLContext | None:
 
 
 class Connection:
-    """One connection; one statement at a time."""
+    """One connection; one statement at a time, further ones wait for their turn."""
 
     def __init__(self, raw: Any, where: str) -> None:
         self._raw = raw
+        self._turn = asyncio.Lock()
         self.where = where
 
     @property
@@ -61,8 +62,18 @@ class Connection:
         results = await self.run(sql, timeout=timeout)
         return results[0]
 
-    async def run(self, sql: str | bytes, *, timeout: float | None = 60.0) -> list[list[dict[str, Any]]]:
-        """Run one or several statements in one packet; the rows of each. Stops at the first error."""
+    async def run(
+        self, sql: str | bytes, *, timeout: float | None = 60.0, count: int = 1
+    ) -> list[list[dict[str, Any]]]:
+        """Run one or several statements in one packet; the rows of each. Stops at the first error.
+
+        `count` is how many there are. It must be given with BINLOG: MySQL's reply to it does not say that more
+        replies follow (seen on 9.7.4).
+        """
+        async with self._turn:
+            return await self._run(sql, timeout, count)
+
+    async def _run(self, sql: str | bytes, timeout: float | None, count: int) -> list[list[dict[str, Any]]]:
         raw = self._raw
         out: list[list[dict[str, Any]]] = []
         try:
@@ -71,7 +82,7 @@ class Connection:
                 while True:
                     result = raw._result
                     out.append(_rows(result))
-                    if not result.has_next:
+                    if not result.has_next and len(out) >= count:
                         return out
                     await raw.next_result()
         except TimeoutError:

@@ -4,7 +4,8 @@ Enters: names of package sets and servers. Leaves: running servers on loopback p
 cannot fill the disk, and command lines for clients and tools. Knows nothing of Segue but the accounts it needs.
 """
 
+from lab.deployment import Deployment
 from lab.fetch import Tool, tool
 from lab.server import Lab, LabError, Server
 
-__all__ = ["Lab", "LabError", "Server", "Tool", "tool"]
+__all__ = ["Deployment", "Lab", "LabError", "Server", "Tool", "tool"]

@@ -33,7 +33,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 Options = Mapping[str, str | int]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -90,7 +90,7 @@ class Server:
     def __init__(self, flavour: Flavour, folder: Path, options: dict[str, str | int], max_disk: int) -> None:
         self.flavour: Flavour = flavour
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.socket = f"/tmp/segue-lab-{self.port}.sock"
         self.options = options
         self.max_disk = max_disk

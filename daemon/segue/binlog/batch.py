@@ -17,19 +17,72 @@ from segue.binlog.rows import STMT_END, TableMap
 MAX_EVENT: Final = 512 * 1024
 """Bytes up to which adjacent events are joined."""
 
+Mark = tuple[int, int, int, int, int]
 
-class RowEvent:
-    """One row event on its way to the target."""
 
-    __slots__ = ("flags", "head", "kind", "map", "rows", "timestamp")
+class Run:
+    """Adjacent row events of one table, type, flags and head: one event on the target."""
+
+    __slots__ = ("flags", "head", "kind", "map", "rows", "size", "timestamp")
 
     def __init__(self, kind: int, timestamp: int, flags: int, head: bytes, rows: bytes, table: TableMap) -> None:
         self.kind = kind
         self.timestamp = timestamp
-        self.flags = flags & ~STMT_END
+        self.flags = flags
         self.head = head
-        self.rows = rows
+        self.rows = [rows]
+        self.size = len(rows)
         self.map = table
+
+
+class Batch:
+    """Row events as they come, until they are made into a statement. Empty of rows when all were filtered out."""
+
+    __slots__ = ("began", "events", "last", "runs", "size", "transactions")
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.last: Run | None = None
+        self.size = 0
+        self.events = 0
+        self.transactions = 0
+        self.began = 0.0
+        """When the oldest of its transactions was committed, seconds on the source's clock."""
+
+    def add(self, kind: int, timestamp: int, flags: int, head: bytes, rows: bytes, table: TableMap) -> None:
+        """One row event; `flags` without STMT_END."""
+        size = len(rows)
+        self.size += size
+        self.events += 1
+        last = self.last
+        if (
+            last is not None
+            and last.map is table
+            and last.kind == kind
+            and last.flags == flags
+            and last.head == head
+            and last.size + size <= MAX_EVENT
+        ):
+            last.rows.append(rows)
+            last.size += size
+            return
+        self.last = run = Run(kind, timestamp, flags, head, rows, table)
+        self.runs.append(run)
+        self.size += len(head) + HEADER_SIZE + 8
+
+    def mark(self) -> Mark:
+        """The present end, to `cut` back to."""
+        last = self.last
+        return (len(self.runs), len(last.rows) if last else 0, last.size if last else 0, self.size, self.events)
+
+    def cut(self, mark: Mark) -> None:
+        """Forget all that came after `mark`."""
+        runs, rows, run_size, self.size, self.events = mark
+        del self.runs[runs:]
+        self.last = self.runs[-1] if self.runs else None
+        if self.last is not None:
+            del self.last.rows[rows:]
+            self.last.size = run_size
 
 
 class BatchWriter:
@@ -39,56 +92,43 @@ class BatchWriter:
         self._server_id = server_id
         self._ids: dict[bytes, int] = {}
 
-    def statement(self, events: list[RowEvent]) -> bytes:
-        """`BINLOG '...'` for these events, in order. `events` must not be empty."""
-        return b"BINLOG '" + binascii.b2a_base64(b"".join(self._groups(events)), newline=False) + b"'"
+    def statement(self, batch: Batch) -> bytes:
+        """`BINLOG '...'` for these events, in order. The batch must hold rows."""
+        return b"BINLOG '" + binascii.b2a_base64(b"".join(self._groups(batch.runs)), newline=False) + b"'"
 
-    def _groups(self, events: list[RowEvent]) -> list[bytes]:
+    def _groups(self, runs: list[Run]) -> list[bytes]:
         out: list[bytes] = []
-        group: list[RowEvent] = []
+        group: list[Run] = []
         maps: dict[tuple[str, str], TableMap] = {}
-        flags = -1
-        for event in events:
-            table = event.map
+        for run in runs:
+            table = run.map
             key = (table.schema, table.table)
-            known = maps.get(key)
-            if event.flags != flags or (known is not None and known is not table and known.tail != table.tail):
-                if group:
-                    self._close(out, group, maps)
-                group, maps, flags = [], {}, event.flags
-            maps.setdefault(key, table)
-            group.append(event)
+            known = maps.get(key, table)
+            if group and (run.flags != group[0].flags or known.tail != table.tail):
+                self._close(out, group, maps)
+                group, maps = [], {}
+            maps[key] = table
+            group.append(run)
         self._close(out, group, maps)
         return out
 
-    def _close(self, out: list[bytes], group: list[RowEvent], maps: dict[tuple[str, str], TableMap]) -> None:
+    def _close(self, out: list[bytes], group: list[Run], maps: dict[tuple[str, str], TableMap]) -> None:
         stamp = group[0].timestamp
         for table in maps.values():
-            body = self._id(table).to_bytes(6, "little") + b"\x01\x00" + table.tail
+            body = self._id(table) + b"\x01\x00" + table.tail
             out.append(self._header(stamp, TABLE_MAP, len(body)) + body)
-        at, last = 0, len(group)
-        while at < last:
-            first = group[at]
-            parts, size = [first.rows], len(first.rows)
-            at += 1
-            while at < last:
-                event = group[at]
-                same = event.kind == first.kind and event.head == first.head and event.map.tail == first.map.tail
-                if not same or size + len(event.rows) > MAX_EVENT:
-                    break
-                parts.append(event.rows)
-                size += len(event.rows)
-                at += 1
-            flags = first.flags | (STMT_END if at == last else 0)
-            prefix = self._id(first.map).to_bytes(6, "little") + flags.to_bytes(2, "little") + first.head
-            out.append(self._header(first.timestamp, first.kind, len(prefix) + size) + prefix)
-            out += parts
+        last = group[-1]
+        for run in group:
+            flags = run.flags | (STMT_END if run is last else 0)
+            prefix = self._id(run.map) + flags.to_bytes(2, "little") + run.head
+            out.append(self._header(run.timestamp, run.kind, len(prefix) + run.size) + prefix)
+            out += run.rows
 
-    def _id(self, table: TableMap) -> int:
+    def _id(self, table: TableMap) -> bytes:
         number = self._ids.get(table.tail)
         if number is None:
             number = self._ids[table.tail] = len(self._ids) + 1
-        return number
+        return number.to_bytes(6, "little")
 
     def _header(self, timestamp: int, kind: int, size: int) -> bytes:
         return HEADER.pack(timestamp, kind, self._server_id, HEADER_SIZE + size, 0, 0)

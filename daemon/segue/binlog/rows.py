@@ -1,4 +1,4 @@
-"""Table maps and row events, cut open only as far as passing them on needs."""
+"""Table maps, cut open only as far as passing rows on needs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from segue.binlog.events import BinlogError
 
 STMT_END: Final = 0x0001
 _COLUMN_NAMES = 4
-_V1 = frozenset({23, 24, 25})
-_UPDATES = frozenset({24, 31})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +69,3 @@ def _names(body: bytes, pos: int) -> tuple[str, ...]:
             return tuple(names)
         pos += size
     return ()
-
-
-def split_rows(kind: int, body: bytes) -> tuple[int, int, bytes, bytes]:
-    """(table id, flags, head, rows) of a row event's body.
-
-    `head` is what lies between flags and rows (extra data, column count, bitmaps): events of one table with the
-    same type and head can be joined by joining their rows.
-    """
-    table_id = int.from_bytes(body[:6], "little")
-    flags = body[6] | body[7] << 8
-    pos = 8
-    if kind not in _V1:
-        pos += body[8] | body[9] << 8
-    columns, pos = _lenenc(body, pos)
-    pos += (columns + 7) // 8 * (2 if kind in _UPDATES else 1)
-    if pos > len(body):
-        raise BinlogError("a row event is cut short")
-    return table_id, flags, body[8:pos], body[pos:]

@@ -49,6 +49,10 @@ class Flavour(ABC):
     label: ClassVar[str]
     oldest: ClassVar[tuple[int, ...]]
     needed: ClassVar[tuple[Privilege, ...]]
+    apply_session: ClassVar[tuple[str, ...]]
+    """What a session that applies BINLOG statements must set, after its format description."""
+    dump_is_mariadb: ClassVar[bool]
+    """How mysql-replication has to ask for the binlog, and how positions are written."""
 
     def __init__(self, version: tuple[int, ...], version_text: str, gtid: bool) -> None:
         self.version = version
@@ -67,6 +71,10 @@ class Flavour(ABC):
     @abstractmethod
     async def position(self, conn: Connection) -> str:
         """Where its binlog ends now: a GTID set, a MariaDB GTID position, or file:offset."""
+
+    @abstractmethod
+    async def purged(self, conn: Connection, position: str) -> str | None:
+        """What of the stream behind `position` the server no longer has; None when it has all, or cannot say."""
 
     @abstractmethod
     async def fence(self, conn: Connection, timeout: float) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from segue.errors import ServerError
 from segue.flavour.base import Flavour, Identity, Privilege
-from segue.sql import Connection
+from segue.sql import Connection, quote
 
 PARSE_ERROR = 1064
 
@@ -22,12 +22,17 @@ class MySQL(Flavour):
         Privilege("CONNECTION_ADMIN", "to write while read_only is on"),
         Privilege("SYSTEM_VARIABLES_ADMIN", "to set read_only and super_read_only"),
         Privilege("REPLICATION_APPLIER", "to apply row events with BINLOG"),
+        Privilege("XA_RECOVER_ADMIN", "to see prepared XA transactions"),
         Privilege("SELECT", "to read table definitions and the progress"),
         Privilege("INSERT", "to apply rows"),
         Privilege("UPDATE", "to apply rows"),
         Privilege("DELETE", "to apply rows"),
         Privilege("CREATE", "to make the schema segue"),
     )
+
+    # The description event leaves gtid_next at a value that refuses the next BEGIN (error 1782).
+    apply_session: ClassVar[tuple[str, ...]] = ("SET SESSION gtid_next = 'AUTOMATIC'",)
+    dump_is_mariadb: ClassVar[bool] = False
 
     @classmethod
     async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:
@@ -46,6 +51,14 @@ class MySQL(Flavour):
         if not rows:
             raise ServerError(0, "the binary log is off", where=conn.where, mend="Start the server with log_bin")
         return f"{rows[0]['File']}:{rows[0]['Position']}"
+
+    async def purged(self, conn: Connection, position: str) -> str | None:
+        if not self.gtid:
+            file = position.rpartition(":")[0]
+            logs = {str(r["Log_name"]) for r in await conn.query("SHOW BINARY LOGS")}
+            return None if file in logs else f"file {file}"
+        gone = await conn.value(f"SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, {quote(position)})")
+        return str(gone).replace("\n", "") or None
 
     async def fence(self, conn: Connection, timeout: float) -> None:
         # super_read_only waits for metadata locks (LOCK TABLES, a running ALTER): the limit makes it fail
@@ -73,7 +86,10 @@ class MySQL(Flavour):
             return []
         implied = {"REPLICATION_APPLIER": {"BINLOG_ADMIN", "SUPER"}, "CONNECTION_ADMIN": {"SUPER"},
                    "SYSTEM_VARIABLES_ADMIN": {"SUPER"}}  # fmt: skip
-        return [p for p in self.needed if p.name not in have and not implied.get(p.name, set()) & have]
+        needed = [p for p in self.needed if self.version >= (8, 0) or "_" not in p.name]
+        if self.version < (8, 0):
+            needed.append(Privilege("SUPER", "to set read_only and to apply row events with BINLOG"))
+        return [p for p in needed if p.name not in have and not implied.get(p.name, set()) & have]
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

@@ -6,8 +6,9 @@ import sys
 
 import uvloop
 
+from segue.child import harden
 from segue.log import configure
-from segue.proxy.worker import harden, main
+from segue.proxy.worker import main
 
 if __name__ == "__main__":
     configure(process="proxy")

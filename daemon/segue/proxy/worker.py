@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
-import resource
-import signal
 import socket
 import ssl
 import time
 from typing import Any
 
+from segue.child import open_channel
 from segue.errors import SegueError
-from segue.ipc import Channel
 from segue.log import get_logger
 from segue.proxy.certificate import server_context
 from segue.proxy.relocation import LeaveAtSafePoint, Relocation
@@ -21,7 +18,6 @@ from segue.proxy.session import Session
 from segue.proxy.tls import Backend
 
 log = get_logger("proxy")
-_PR_SET_DUMPABLE = 4
 
 
 class Worker:
@@ -155,15 +151,8 @@ class Worker:
         }
 
 
-def harden() -> None:
-    """Credentials pass through this memory: no core dumps, no ptrace by the same user."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
 async def main(fd: int) -> None:
     """Serve until control's end of the channel closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for control to handle
     worker = Worker()
-    channel = await Channel.open(socket.socket(fileno=fd), worker.handle)
+    channel = await open_channel(fd, worker.handle)
     await channel.wait_closed()

@@ -40,7 +40,7 @@ class World(Protocol):
     async def replication(self) -> dict[str, Any]: ...
     async def drain_replication(self, position: str, timeout: float) -> dict[str, Any]: ...
     async def stop_replication(self) -> None: ...
-    async def start_replication(self, source: Server, target: Server) -> None: ...
+    async def start_replication(self, source: Server, target: Server, epoch: int) -> None: ...
     async def hold_clients(self, timeout: float) -> dict[str, Any]: ...
     async def release_clients(self, active: Server) -> dict[str, Any]: ...
 
@@ -169,7 +169,7 @@ class RealStage:
         await new.unfence(writable=True)
         result = await self._world.release_clients(new)
         run.released_at = time.monotonic()
-        await self._world.start_replication(new, old)
+        await self._world.start_replication(new, old, self._world.epoch + 1)
         return {"dropped": result.get("dropped", 0), "relocated": result.get("relocated", 0)}
 
     async def _undo(self, run: Run) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class RealStage:
             result = await self._world.release_clients(self._world.source)
             run.released_at = time.monotonic()
         try:
-            await self._world.start_replication(self._world.source, self._world.target)
+            await self._world.start_replication(self._world.source, self._world.target, self._world.epoch)
         except SegueError as error:
             log.warning("replication did not start after the abort", error=error.message)
         return {"dropped": result.get("dropped", 0)}

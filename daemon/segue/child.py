@@ -1,0 +1,24 @@
+"""What all child processes of control do: keep secrets in, serve the channel, end when it closes."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import signal
+import socket
+
+from segue.ipc import Channel, Handler
+
+_PR_SET_DUMPABLE = 4
+
+
+def harden() -> None:
+    """Credentials pass through this memory: no core dumps, no ptrace by the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+async def open_channel(fd: int, handler: Handler) -> Channel:
+    """The channel on the inherited socket. A terminal's Ctrl-C is for control to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return await Channel.open(socket.socket(fileno=fd), handler)

@@ -1,0 +1,360 @@
+"""One life of the replication: from connecting to both servers until something ends it.
+
+Two tasks share one Assembler. The reader feeds it; the applier takes what is complete whenever it is idle. So a
+transaction is applied at once when caught up, and batches grow by themselves while the target is busy: when one is
+full, its statement is made ready ahead, and the reader waits for room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from segue.binlog.batch import Batch
+from segue.binlog.events import BinlogError
+from segue.binlog.positions import FilePosition, GtidSet, MariaGtid, parse
+from segue.errors import ConnectionLost, SegueError
+from segue.flavour import Flavour, detect
+from segue.log import get_logger
+from segue.replicate import progress
+from segue.replicate.applier import Applier
+from segue.replicate.assembler import Assembler, Ddl, Stop
+from segue.replicate.dump import DumpRequest, DumpStream, format_description
+from segue.replicate.order import Order
+from segue.replicate.plan import Planner
+from segue.schema import read_tables
+from segue.sql import Connection, connect
+
+log = get_logger("replicate")
+BATCH_BYTES: Final = 1_500_000
+"""Row bytes of a full batch; base64 adds a third (1 to 4 MB measured best, docs/row-path.md)."""
+PERSIST_EVERY: Final = 1.0
+"""Seconds between writes of a position behind which nothing was for the target."""
+DDL_LOOK: Final = 1.0
+CAREFUL_TRANSACTIONS: Final = 1000
+
+
+@dataclass(slots=True)
+class Job:
+    """One batch on its way."""
+
+    statements: list[bytes]
+    batch: Batch
+    position: GtidSet | MariaGtid | FilePosition | None
+    began: float
+    """Commit time of its oldest transaction on the source's clock."""
+
+
+class Feed:
+    """Made, run once, thrown away."""
+
+    def __init__(self, order: Order, changed: Callable[[], None], *, careful: bool = False) -> None:
+        self.order = order
+        self.applied: GtidSet | MariaGtid | FilePosition | None = None
+        self.transactions = 0
+        self.rows = 0
+        self.bytes = 0
+        self.batches = 0
+        self.stopped: Stop | None = None
+        """Why it stands still while connected (a DDL that waits for both sides to fit)."""
+        self.live = False
+        self._changed = changed
+        self._careful = careful
+        self._careful_left = CAREFUL_TRANSACTIONS if careful else 0
+        self._ready: Job | None = None
+        self._running: Job | None = None
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._urgent = False
+        self._end = asyncio.Event()
+        self._reading = True
+        self._persisted_at = 0.0
+        self._unpersisted = False
+        self._skew = 0.0
+
+    # -- from outside --------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until `end`, or raises Stop, BinlogError, ServerError, ConnectionLost. All before is applied then."""
+        order = self.order
+        self._applier = await Applier.open(order.target, order.target_where, order.deployment)
+        self._source: Connection | None = None
+        stream: DumpStream | None = None
+        try:
+            self._source = await connect(order.source, where=order.source_where, program="segue-replicate")
+            flavour = await detect(self._source)
+            position = await self._start_position(flavour)
+            self.applied = position.copy()
+            self._planner = await self._plan()
+            self._assembler = Assembler(position, lambda t: self._planner(t), order.selection.wants_schema,
+                                        1 if self._careful else BATCH_BYTES)  # fmt: skip
+            await self._applier.describe(await format_description(self._request(flavour, None)))
+            stream = self._stream = await DumpStream.open(self._request(flavour, position))
+            self.live = True
+            self._changed()
+            await self._both()
+        finally:
+            self.live = False
+            if stream is not None:
+                stream.close()
+            if self._source is not None:
+                await self._source.close()
+            if self._end.is_set() and not self._applier.connection.closed:
+                await self._applier.close()
+            else:
+                self._applier.abandon()
+
+    def end(self) -> None:
+        """Finish the batch under way, write the position, and come back from `run`."""
+        self._urgent = True
+        self._end.set()
+        self._work.set()
+
+    def hurry(self) -> None:
+        """Write the position even where nothing was for the target: somebody waits for it."""
+        self._urgent = True
+        self._work.set()
+
+    def lag(self) -> float | None:
+        """Seconds that the oldest transaction not yet applied has been waiting; None while not connected."""
+        if not self.live:
+            return None
+        assembler = self._assembler
+        for job in (self._running, self._ready):
+            if job is not None:
+                return self._since(job.began)
+        if assembler.batch.transactions or assembler.in_transaction:
+            return self._since(assembler.batch.began)
+        if self._stream.at_head or self.batches == 0:
+            return 0.0
+        return self._since(assembler.commit_time)
+
+    def received(self) -> str | None:
+        return self._assembler.position.text() if self.live else None
+
+    def _since(self, began: float) -> float:
+        return max(0.0, time.time() + self._skew - began) if began else 0.0
+
+    # -- beginning -----------------------------------------------------------------------------------------
+
+    async def _start_position(self, flavour: Flavour) -> GtidSet | MariaGtid | FilePosition:
+        assert self._source is not None
+        order = self.order
+        if flavour.name != self._applier.flavour.name:
+            raise Stop(f"the source is {flavour.label} and the target {self._applier.flavour.label}:"
+                       " replication between flavours is not there yet")  # fmt: skip
+        identity = await flavour.identify(self._source)
+        if identity.source_id == self._applier.identity.source_id:
+            raise Stop("source and target are the same server", mend="Give green its own server")
+        now = float(await self._source.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
+        self._skew = now - time.time()
+        row = await progress.read(self._applier.connection, order.deployment)
+        if row is None:
+            raise Stop(f"{order.target_where} has no progress of deployment '{order.deployment}'",
+                       mend="It was removed from segue.progress; fill the target anew, or restore the row")  # fmt: skip
+        if row.source_id != identity.source_id or row.epoch != order.epoch:
+            raise Stop(
+                f"the progress on {order.target_where} is of source {row.source_id}, epoch {row.epoch}; expected"
+                f" {identity.source_id}, epoch {order.epoch}",
+                mend="Another daemon changed the roles, or a server was exchanged: compare segue.progress on both",
+            )  # fmt: skip
+        try:
+            position = parse(row.position, mariadb=flavour.dump_is_mariadb)
+        except BinlogError as error:
+            raise Stop(str(error)) from None
+        if isinstance(position, GtidSet) and position.tagged():
+            raise Stop("the position has tagged GTIDs, which are not replicated yet")
+        gone = await flavour.purged(self._source, position.text())
+        if gone is not None:
+            raise Stop(f"{order.source_where} no longer has the binlog behind our position: {gone} is purged",
+                       mend="Fill the target anew, and keep binlogs longer: binlog_expire_logs_seconds")  # fmt: skip
+        return position
+
+    def _request(self, flavour: Flavour, position: GtidSet | MariaGtid | FilePosition | None) -> DumpRequest:
+        """Ask the source from `position`, or with None the target for its description."""
+        order = self.order
+        of_source = position is not None
+        seed = hashlib.sha256(f"segue:{order.deployment}:{of_source}".encode()).digest()
+        return DumpRequest(
+            order.source if of_source else order.target,
+            order.source_where if of_source else order.target_where,
+            flavour.dump_is_mariadb,
+            int.from_bytes(seed[:4], "little") | 0x8000_0000,
+            str(uuid.UUID(bytes=seed[:16])),
+            position,
+        )
+
+    async def _plan(self) -> Planner:
+        assert self._source is not None
+        selection = self.order.selection
+        return Planner(
+            selection, await read_tables(self._source, selection), await read_tables(self._applier.connection, selection)
+        )
+
+    # -- the two tasks -------------------------------------------------------------------------------------
+
+    async def _both(self) -> None:
+        reader = asyncio.create_task(self._read(), name="reader")
+        applier = asyncio.create_task(self._apply(), name="applier")
+        ending = asyncio.create_task(self._end.wait(), name="ending")
+        try:
+            await asyncio.wait({reader, applier, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not applier.done():
+                # What was read completely is still applied, whatever ended the reading.
+                reader.cancel()
+                await asyncio.wait({reader})
+                self._assembler.discard_partial()
+                self._reading = False
+                self._work.set()
+                await asyncio.wait({applier})
+        finally:
+            for task in (reader, applier, ending):
+                task.cancel()
+            await asyncio.wait({reader, applier, ending})
+        for task in (applier, reader):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _read(self) -> None:
+        assembler, stream = self._assembler, self._stream
+        while True:
+            packets = await stream.read()
+            for packet in packets:
+                self.bytes += len(packet)
+            assembler.clock = time.time() + self._skew
+            rest = iter(packets)
+            while (found := assembler.feed(rest)) is not False:
+                if isinstance(found, Ddl):
+                    await self._decide(found)
+                else:
+                    await self._hand_over()
+            self._work.set()
+
+    async def _hand_over(self) -> None:
+        while self._ready is not None:
+            self._room.clear()
+            self._work.set()
+            await self._room.wait()
+        self._ready = self._job()
+        self._work.set()
+
+    def _job(self) -> Job:
+        assembler = self._assembler
+        position = None if assembler.in_transaction else assembler.position.copy()
+        batch = assembler.take()
+        return Job(self._applier.prepare(batch, position.text() if position else None), batch, position, batch.began)
+
+    def _next(self) -> Job | None:
+        if self._ready is not None:
+            job, self._ready = self._ready, None
+            self._room.set()
+            return job
+        assembler = self._assembler
+        if assembler.in_transaction and self._reading:
+            return None
+        if assembler.batch.transactions == 0:
+            return None
+        if not (assembler.batch.runs or assembler.cut_inside or self._urgent):
+            if time.monotonic() - self._persisted_at < PERSIST_EVERY:
+                self._unpersisted = True
+                return None
+        return self._job()
+
+    async def _apply(self) -> None:
+        while True:
+            job = self._next()
+            if job is None:
+                self._idle.set()
+                if not self._reading:
+                    return
+                self._work.clear()
+                try:
+                    async with asyncio.timeout(PERSIST_EVERY if self._unpersisted else None):
+                        await self._work.wait()
+                except TimeoutError:
+                    pass
+                continue
+            self._idle.clear()
+            self._running = job
+            try:
+                await self._applier.apply(job.statements)
+            except Stop as stop:
+                raise self._named(stop, job) from None
+            finally:
+                self._running = None
+            self._count(job)
+
+    def _count(self, job: Job) -> None:
+        self.batches += 1
+        self.rows += job.batch.events
+        if job.position is None:
+            return
+        self.transactions += job.batch.transactions
+        self.applied = job.position
+        self._persisted_at = time.monotonic()
+        self._unpersisted = False
+        if self._careful_left:
+            self._careful_left -= job.batch.transactions
+            if self._careful_left <= 0:
+                self._careful_left = 0
+                self._assembler.limit = BATCH_BYTES
+        self._changed()
+
+    def _named(self, stop: Stop, job: Job) -> Stop:
+        if not self._careful_left or not job.batch.runs:
+            return stop
+        table = job.batch.runs[-1].map
+        behind = self.applied.text() if self.applied else ""
+        return Stop(f"in table {table.schema}.{table.table}, in the transaction behind {behind}: {stop.message}",
+                    mend=stop.mend)  # fmt: skip
+
+    async def _decide(self, ddl: Ddl) -> None:
+        """Apply everything before the statement, then see whether the stream may go on behind it."""
+        while self._assembler.batch.transactions or self._ready is not None or self._running is not None:
+            self.hurry()
+            self._idle.clear()
+            await self._idle.wait()
+        text = " ".join(ddl.query.text.split())[:300]
+        while True:
+            self._planner = await self._replan()
+            differences = self._planner.differences(ddl.schemas)
+            if self.order.on_ddl == "ignore" or not differences:
+                log.warning("a DDL of the source was passed over", statement=text, differences=differences[:5])
+                break
+            stop = Stop(
+                f"the source ran a DDL: {text} -- and both sides differ now: {'; '.join(differences[:5])}",
+                mend="Run it on the target too: replication goes on by itself when both sides fit",
+            )
+            if self.stopped is None:
+                self.stopped = stop
+                self._changed()
+            self.stopped = stop
+            await asyncio.sleep(DDL_LOOK)
+        self.stopped = None
+        self._assembler.forget_tables()
+        self._assembler.passed()
+        self._changed()
+
+    async def _replan(self) -> Planner:
+        """Read definitions beside the applier, whose connection is its own."""
+        order = self.order
+        assert self._source is not None
+        if self._source.closed:
+            raise ConnectionLost(2013, "the connection for definitions broke", where=order.source_where)
+        target = await connect(order.target, where=order.target_where, program="segue-replicate")
+        try:
+            return Planner(
+                order.selection,
+                await read_tables(self._source, order.selection),
+                await read_tables(target, order.selection),
+            )
+        finally:
+            with contextlib.suppress(SegueError):
+                await target.close()
