@@ -27,10 +27,10 @@ BALANCE = 1000
 KINDS = ("transfer", "insert", "prepared")
 TABLES = (
     "CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL) ENGINE=InnoDB",
-    "CREATE TABLE transfers (id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, seq BIGINT NOT NULL,"
-    " amount INT NOT NULL, KEY (client, seq)) ENGINE=InnoDB",
-    "CREATE TABLE entries (id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, seq BIGINT NOT NULL,"
-    " note VARCHAR(100), at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6), KEY (client, seq)) ENGINE=InnoDB",
+    """CREATE TABLE transfers (id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, seq BIGINT NOT NULL,
+       amount INT NOT NULL, KEY (client, seq)) ENGINE=InnoDB""",
+    """CREATE TABLE entries (id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, seq BIGINT NOT NULL,
+       note VARCHAR(100), at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6), KEY (client, seq)) ENGINE=InnoDB""",
 )
 
 
@@ -140,7 +140,10 @@ async def run(settings: dict[str, Any], clients: int, pause: float, stop: asynci
     seconds = time.perf_counter() - began
     told = [asdict(c.told) for c in crew]
     ordered = sorted(latencies) or [0.0]
-    pick = lambda part: round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000, 2)  # noqa: E731
+
+    def pick(part: float) -> float:
+        return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000, 2)
+
     return {
         "clients": told,
         "seconds": round(seconds, 2),

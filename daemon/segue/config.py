@@ -68,7 +68,7 @@ class Endpoint(_Strict):
         return self
 
     def message(self) -> dict[str, Any]:
-        """This endpoint for another process of Segue (never for a log): the password is in it."""
+        """The endpoint for another process of Segue (never for a log): the password is in it."""
         value: dict[str, Any] = self.model_dump(mode="json", exclude={"password", "password_file", "password_env"})
         value["password"] = self.password.get_secret_value() if self.password else ""
         return value
@@ -161,7 +161,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: replicate.table: mappings between different tables are not supported yet",
                           mend="Remove the [[replicate.table]] sections")  # fmt: skip
     if config.replicate.on_ddl == "apply":
-        raise ConfigError(f"{path}: replicate.on_ddl: \"apply\" is not supported yet", mend='Use "stop" or "ignore"')
+        raise ConfigError(f'{path}: replicate.on_ddl: "apply" is not supported yet', mend='Use "stop" or "ignore"')
     if (config.blue.host, config.blue.port) == (config.green.host, config.green.port):
         raise ConfigError(
             f"{path}: blue and green are the same server, {config.blue.host}:{config.blue.port}",

@@ -15,7 +15,7 @@ from typing import Any
 from segue import __version__
 from segue.binlog.events import BinlogError
 from segue.binlog.positions import parse
-from segue.config import Config, load
+from segue.config import load
 from segue.errors import ConfigError, PeerGone, Refused, SegueError
 from segue.ipc import Channel
 from segue.log import get_logger
@@ -389,6 +389,8 @@ class Control:
             for server in self._servers.values():
                 await server.close()
             self._servers = self._make_servers(Roles.of(new, self.journal.active))
+            for worker in self._workers:
+                await worker.request("backend", limit=10.0, active=self._backend(self.source))
         if set(changed) - {"proxy"}:
             await self.stop_replication()
             await self.start_replication(self.source, self.target, self.epoch)

@@ -22,7 +22,7 @@ def run(path: Path) -> None:
     """Run until told to stop. Raises SegueError when it cannot start, with nothing changed."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # credentials are in memory
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft < hard else soft, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
     configure(process="control")
     uvloop.run(_main(path))
 
@@ -63,14 +63,14 @@ def _signals(control: Control, stop: asyncio.Event) -> None:
             log.info("switchover", outcome=report["outcome"], pause_ms=report.get("pause_ms"),
                      active=control.journal.active)  # fmt: skip
         except SegueError as error:
-            log.error("switchover refused or aborted", reason=error.message, mend=error.mend)
+            log.error("switchover refused or aborted", reason=error.message, mend=error.mend)  # noqa: TRY400 - expected
 
     async def reload() -> None:
         systemd.reloading()
         try:
             log.info("reloaded", **(await control.reload()))
         except SegueError as error:
-            log.error("not reloaded", reason=error.message, mend=error.mend)
+            log.error("not reloaded", reason=error.message, mend=error.mend)  # noqa: TRY400 - expected
         systemd.notify("READY=1")
 
     for number in (signal.SIGTERM, signal.SIGINT):

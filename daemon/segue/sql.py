@@ -15,24 +15,32 @@ import asyncmy
 from asyncmy import errors as driver_errors
 
 from segue.config import Endpoint
-from segue.errors import ConnectionLost, ServerError
+from segue.errors import ConfigError, ConnectionLost, ServerError
 
 _SERVER_HAS_SSL = 1 << 11  # CLIENT_SSL of the greeting's capabilities
 _LOST = frozenset({1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext | None:
-    """The TLS settings towards this server, with the meaning of the mysql client's --ssl-mode."""
+    """The TLS settings towards this server, with the meaning of the mysql client's --ssl-mode.
+
+    Raises ConfigError when one of its files cannot be used.
+    """
     if endpoint.tls == "disabled":
         return None
     # Not create_default_context: that reads the system's whole certificate store, 50 ms in a switchover's pause.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if endpoint.tls_ca:
-        context.load_verify_locations(cafile=str(endpoint.tls_ca))
     context.check_hostname = endpoint.tls == "verify-identity"
     context.verify_mode = ssl.CERT_REQUIRED if endpoint.tls.startswith("verify") else ssl.CERT_NONE
-    if endpoint.tls_cert and endpoint.tls_key:
-        context.load_cert_chain(str(endpoint.tls_cert), str(endpoint.tls_key))
+    try:
+        if endpoint.tls_ca:
+            context.load_verify_locations(cafile=str(endpoint.tls_ca))
+        if endpoint.tls_cert and endpoint.tls_key:
+            context.load_cert_chain(str(endpoint.tls_cert), str(endpoint.tls_key))
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(f) for f in (endpoint.tls_ca, endpoint.tls_cert, endpoint.tls_key) if f)
+        raise ConfigError(f"TLS towards {endpoint.host}:{endpoint.port}: {files} cannot be used: {error}",
+                          mend="tls_ca, tls_cert and tls_key are PEM files that segue may read") from None  # fmt: skip
     return context
 
 
@@ -149,7 +157,7 @@ def quote(value: str | bytes | float | None) -> str:
 
 
 def name(*parts: str) -> str:
-    """An identifier, quoted: name('shop', 'users') is `shop`.`users`."""
+    """Quote an identifier: ('shop', 'users') gives `shop`.`users`."""
     return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
 
 

@@ -5,7 +5,7 @@ cannot fill the disk, and command lines for clients and tools. Knows nothing of 
 """
 
 from lab.deployment import Deployment
-from lab.fetch import Tool, tool
-from lab.server import Lab, LabError, Server
+from lab.fetch import LabError, Tool, tool
+from lab.server import Lab, Server
 
 __all__ = ["Deployment", "Lab", "LabError", "Server", "Tool", "tool"]

@@ -15,8 +15,8 @@ from lab.accounts import create_accounts
 from lab.fetch import LabError
 from lab.server import Server, free_port
 
-SEGUE_PASSWORD = "segue-lab-password"  # noqa: S105 - of throw-away servers on loopback
-APP_PASSWORD = "app-lab-password"  # noqa: S105
+SEGUE_PASSWORD = "segue-lab-password"
+APP_PASSWORD = "app-lab-password"
 
 
 class Deployment:

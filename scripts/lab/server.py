@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pymysql
 
@@ -134,7 +134,8 @@ class Server:
         keep = os.environ.get("SEGUE_LAB_KEEP") == "1"
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, preexec_fn=None if keep else _die_with_owner,
+            start_new_session=True,
+            preexec_fn=None if keep else _die_with_owner,  # noqa: PLW1509 - one system call, no lock taken
         )  # fmt: skip
         threading.Thread(target=self._guard_disk, args=(self._process,), daemon=True).start()
 
@@ -167,7 +168,7 @@ class Server:
 
     def _guard_disk(self, process: subprocess.Popen[bytes]) -> None:
         while process.poll() is None:
-            used = sum(f.stat().st_size for f in self._files())
+            used = self._used()
             free = shutil.disk_usage(self.folder).free if self.folder.exists() else 1 << 40
             if used > self.max_disk or free < 2 << 30:
                 print(f"lab: killing {self.folder.name}: {used >> 20} MiB used, {free >> 20} MiB free", file=sys.stderr)
@@ -175,10 +176,14 @@ class Server:
                 return
             time.sleep(2.0)
 
-    def _files(self) -> list[Path]:
-        with contextlib.suppress(OSError):
-            return [f for f in self.folder.rglob("*") if f.is_file()]
-        return []
+    def _used(self) -> int:
+        """Bytes in the folder; files come and go while they are counted."""
+        total = 0
+        for top, _, names in os.walk(self.folder):
+            for one in names:
+                with contextlib.suppress(OSError):
+                    total += os.lstat(os.path.join(top, one)).st_size
+        return total
 
     def stop(self, limit: float = 30.0) -> None:
         if self._process is not None:
@@ -273,7 +278,7 @@ class Lab:
         self.servers.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -35,9 +35,8 @@ class GtidSet:
         key = uuid.lower()
         for item in rest:
             if re.fullmatch(r"\d+(-\d+)?", item):
-                start, _, stop = item.partition("-")
-                for_key = self._sets.setdefault(key, [])
-                for_key.append([int(start), int(stop or start) + 1])
+                first, _, last = item.partition("-")
+                self._sets.setdefault(key, []).append([int(first), int(last or first) + 1])
             else:
                 key = f"{uuid.lower()}:{item.lower()}"
         for intervals in self._sets.values():

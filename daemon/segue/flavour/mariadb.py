@@ -32,7 +32,7 @@ class MariaDB(Flavour):
     dump_is_mariadb: ClassVar[bool] = True
 
     @classmethod
-    async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:
+    async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:  # noqa: ARG003 - MySQL asks
         return cls(version, text, gtid=True)
 
     async def identify(self, conn: Connection) -> Identity:
@@ -45,7 +45,7 @@ class MariaDB(Flavour):
     async def position(self, conn: Connection) -> str:
         return str(await conn.value("SELECT @@GLOBAL.gtid_binlog_pos"))
 
-    async def purged(self, conn: Connection, position: str) -> str | None:
+    async def purged(self, conn: Connection, position: str) -> str | None:  # noqa: ARG002 - MySQL asks
         # Which GTIDs the oldest binlog begins behind cannot be asked for; the dump is refused with error 1236.
         return None
 

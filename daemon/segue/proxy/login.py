@@ -145,7 +145,7 @@ class Login:
         return self._hops.client_tls is not None and self._hops.server_tls is None
 
     def _refuse(self, plugin: str) -> None:
-        text = f"segue: {plugin} would send the password in clear to the server; set tls = \"required\" for it"
+        text = f'segue: {plugin} would send the password in clear to the server; set tls = "required" for it'
         self._send_client(error_payload(1045, "28000", text))
         self._hops.login_failed()
 

@@ -79,7 +79,7 @@ class _Client(asyncio.Protocol):
                 return
         session.guarded(session.from_client, data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self.session.client_gone()
 
     def pause_writing(self) -> None:
@@ -115,7 +115,7 @@ class _Server(asyncio.Protocol):
         if tracker.state == 0 and session.watched:
             session.reply_ended()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self.session.server_gone()
 
     def pause_writing(self) -> None:
@@ -313,13 +313,13 @@ class Session:
                 if rest and self._login is not None:
                     self._login.from_client(rest)
                 return
-            stop = self._end_of_command(data, pos, length)
+            stop = self._end_of_command(pos, length)
             self._skip = max(0, stop - end)
             self.to_server(data[pos:stop] if pos or stop < end else data)
             pos = min(stop, end)
         self._may_be_fast()
 
-    def _end_of_command(self, data: bytes, pos: int, length: int) -> int:
+    def _end_of_command(self, pos: int, length: int) -> int:
         """Where this packet ends. A packet of 16 MB - 1 goes on: its continuation is forwarded as file data is."""
         if length == MAX_PAYLOAD:
             self._infile_rest = b"\xff"

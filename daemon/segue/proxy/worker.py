@@ -47,6 +47,9 @@ class Worker:
                 return await self._hold(float(args["timeout"]))
             case "release":
                 return self._release(args["active"])
+            case "backend":
+                self.active = Backend(args["active"])
+                return None
             case "status":
                 return self.status()
             case "sessions":

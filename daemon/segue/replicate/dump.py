@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import socket
 import ssl
@@ -54,7 +55,7 @@ class _HandOver(Exception):  # noqa: N818 - no error: the way out of the library
         self.connection = connection
 
 
-class _Connection(pymysql.Connection):  # type: ignore[type-arg]
+class _Connection(pymysql.Connection):
     """PyMySQL's connection that stops its caller once a dump command has gone out."""
 
     _is_open = False
@@ -123,10 +124,8 @@ class DumpStream:
 
     def close(self) -> None:
         """Cut it; a thread that still waits is woken."""
-        try:
+        with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._connection._force_close()  # type: ignore[attr-defined]
         self._thread.shutdown(wait=False)
 

@@ -93,7 +93,8 @@ class Feed:
             position = await self._start_position(flavour)
             self.applied = position.copy()
             self._planner = await self._plan()
-            self._assembler = Assembler(position, lambda t: self._planner(t), order.selection.wants_schema,
+            self._assembler = Assembler(position, lambda t: self._planner(t), order.selection.wants_schema,  # noqa: PLW0108 - it is replaced at each DDL
+
                                         1 if self._careful else BATCH_BYTES)  # fmt: skip
             await self._applier.describe(await format_description(self._request(flavour, None)))
             stream = self._stream = await DumpStream.open(self._request(flavour, position))
@@ -261,10 +262,10 @@ class Feed:
             return None
         if assembler.batch.transactions == 0:
             return None
-        if not (assembler.batch.runs or assembler.cut_inside or self._urgent):
-            if time.monotonic() - self._persisted_at < PERSIST_EVERY:
-                self._unpersisted = True
-                return None
+        nothing_for_target = not (assembler.batch.runs or assembler.cut_inside or self._urgent)
+        if nothing_for_target and time.monotonic() - self._persisted_at < PERSIST_EVERY:
+            self._unpersisted = True
+            return None
         return self._job()
 
     async def _apply(self) -> None:
@@ -299,7 +300,7 @@ class Feed:
         self.transactions += job.batch.transactions
         self.applied = job.position
         self._persisted_at = time.monotonic()
-        self._unpersisted = False
+        self._unpersisted = self._urgent = False
         if self._careful_left:
             self._careful_left -= job.batch.transactions
             if self._careful_left <= 0:

@@ -1,10 +1,10 @@
 """How far a target has got: one row in `segue.progress` on the target, written with the data it stands for.
 
-    deployment  the deployment's name, primary key
-    source_id   the server the position belongs to (`Identity.source_id`)
-    position    GTID set, MariaDB GTID position, or file:offset: everything up to here is on this server
-    epoch       number of the role assignment; a replicator of an older one must not write
-    transactions  applied since the row was made
+deployment  the deployment's name, primary key
+source_id   the server the position belongs to (`Identity.source_id`)
+position    GTID set, MariaDB GTID position, or file:offset: everything up to here is on this server
+epoch       number of the role assignment; a replicator of an older one must not write
+transactions  applied since the row was made
 """
 
 from __future__ import annotations

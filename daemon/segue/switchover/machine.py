@@ -1,4 +1,4 @@
-"""The states of a switchover as a table. Everything that decides what comes next lives in this file.
+r"""The states of a switchover as a table. Everything that decides what comes next lives in this file.
 
 Theory. A switchover is a line of states with one commit point. Before it, any failure leads to ABORTING,
 which undoes; after it, a failure leads back to the same state, which is done again until it succeeds. A state
@@ -6,7 +6,7 @@ is written to the journal *before* its actions are done, so that after a crash t
 state whose actions may have happened. The entry of COMMITTED in the journal is the commit itself.
 
     steady -> checking -> preparing -> draining -> fenced -> drained -> COMMITTED -> opening -> steady (swapped)
-                  \\___________\\___________\\_________\\________\\_ aborting -> steady (as before)
+                  \___________\___________\_________\________\_ aborting -> steady (as before)
 
 Invariants, checked by tests over every state, event and crash point:
 - the source is made writable again only in ABORTING, the target only in OPENING: never both;

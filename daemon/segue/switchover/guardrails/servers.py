@@ -115,12 +115,12 @@ async def same_settings(context: Context) -> list[Finding]:
             sentence = f"{name} is '{source[name]}' on the active side and '{target[name]}' on the standby"
             mend = f"On {context.target.side.where}: SET GLOBAL {name} = '{source[name]}';"
             findings.append(Finding(name, "blocks" if severity == "blocks" else "warns", sentence, mend))
-    for name in ("max_connections", "max_allowed_packet"):
-        if name in source and name in target and int(target[name]) < int(source[name]):
-            findings.append(
-                Finding(name, "warns", f"{name} is {target[name]} on the standby, {source[name]} on the active side",
-                        f"On {context.target.side.where}: SET GLOBAL {name} = {source[name]};")
-            )  # fmt: skip
+    findings += [
+        Finding(name, "warns", f"{name} is {target[name]} on the standby, {source[name]} on the active side",
+                f"On {context.target.side.where}: SET GLOBAL {name} = {source[name]};")
+        for name in ("max_connections", "max_allowed_packet")
+        if name in source and name in target and int(target[name]) < int(source[name])
+    ]  # fmt: skip
     return findings
 
 

@@ -1,0 +1,64 @@
+# Everything a developer or a fresh machine needs. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FLAVOUR ?= mysql
+STAMP := $(VENV)/.installed
+export PYTHONPATH := scripts
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test test-unit lint types bench bench-apply bench-proxy bench-lag lab clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## Make .venv with Segue and all that its development needs
+
+# A venv that was copied or half made is made anew. ensurepip is a Debian package of its own.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; give it with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/install-venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+demo: install ## A switchover under load on real servers, there and back (FLAVOUR=mysql or mariadb)
+	@$(BIN)/python scripts/demo.py --flavour $(FLAVOUR)
+
+run: install ## Run the daemon with CONFIG=file
+	@$(BIN)/segue run -c $(or $(CONFIG),config/segue.toml)
+
+test: install ## All tests, on real servers (fetched at first use)
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-unit: install ## Tests that need no server
+	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
+
+lint: install ## ruff, and systemd's own check of the unit where it is installed
+	@$(BIN)/ruff check .
+	@scripts/check-unit
+
+types: install ## mypy, strict
+	@$(BIN)/mypy
+
+bench: bench-apply bench-proxy bench-lag ## All benchmarks, each against its named rival
+
+bench-apply: install ## Segue against the servers' own multi-threaded replication
+	@$(BIN)/python benchmarks/apply.py $(ARGS)
+
+bench-proxy: install ## Segue's proxy against direct, HAProxy and MySQL Router; memory of idle clients
+	@$(BIN)/python benchmarks/proxy.py $(ARGS)
+	@$(BIN)/python benchmarks/idle.py
+
+bench-lag: install ## Lag of a caught-up replicator at half of the source's peak
+	@$(BIN)/python benchmarks/lag.py $(ARGS)
+
+lab: install ## A pair of real servers to try things on (BLUE=mysql GREEN=mariadb), until Ctrl-C
+	@$(BIN)/python -m lab up $(or $(BLUE),mysql) $(or $(GREEN),mysql)
+
+clean: ## Remove what was made here (the lab's servers in ~/.cache/segue-lab stay; CACHE=1 removes them too)
+	@rm -rf $(VENV) .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis build daemon/*.egg-info benchmarks/results
+	@find daemon scripts tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	@if [ -n "$(CACHE)" ]; then rm -rf "$${SEGUE_LAB_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/segue-lab}"; fi

@@ -1,0 +1,198 @@
+"""Ways from a client to one MySQL server: direct, HAProxy, MySQL Router, Segue's proxy; one thread each, TLS off."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from tests.integration.proxyrig import ProxyRig
+
+from benchmarks.processes import cpu_seconds
+from lab import LabError, Server, tool
+from lab.fetch import rootfs
+from lab.server import free_port
+
+
+class Route(ABC):
+    """A port to connect to and the processes behind it."""
+
+    name: ClassVar[str]
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        self.folder = folder / self.name
+        self.server = server
+        self.port = server.port
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Make the port answer."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End its processes."""
+
+    def cpu(self) -> float:
+        """CPU seconds that its processes have used so far."""
+        return 0.0
+
+    def version(self) -> str | None:
+        """Of the program, where there is one of its own."""
+        return None
+
+
+class Direct(Route):
+    """The server's own port."""
+
+    name = "direct"
+
+    async def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+
+class _Program(Route):
+    """A route that is a program of the lab with a configuration file."""
+
+    program: ClassVar[str]
+    arguments: ClassVar[tuple[str, ...]]
+    version_flag: ClassVar[str] = "--version"
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        super().__init__(folder, server)
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def configuration(self) -> str:
+        """The text of its file."""
+
+    async def open(self) -> None:
+        self.folder.mkdir(parents=True)
+        conf = self.folder / "proxy.conf"
+        conf.write_text(self.configuration())
+        what = tool(self.program)
+        log = self.folder / "output.log"
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
+                [*what.argv, *self.arguments, str(conf)], env=what.environment(),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+        deadline = time.monotonic() + 15
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    texts = "".join(f.read_text(errors="replace") for f in sorted(self.folder.glob("*.log")))
+                    raise LabError(f"{self.name} does not listen: {texts[-1500:]}") from None
+                await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            await asyncio.to_thread(self._process.wait, 10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def cpu(self) -> float:
+        return cpu_seconds(self._process.pid) if self._process else 0.0
+
+    def version(self) -> str | None:
+        what = tool(self.program)
+        done = subprocess.run([*what.argv, self.version_flag], env=what.environment(), capture_output=True, text=True,
+                              check=False)  # fmt: skip
+        words = done.stdout.split("\n", 1)[0].split()
+        return next((word for word in words if word[0].isdigit()), None)
+
+
+class HAProxy(_Program):
+    """Forwards bytes."""
+
+    name = "haproxy"
+    program = "haproxy"
+    arguments = ("-db", "-f")
+    version_flag = "-v"
+
+    def configuration(self) -> str:
+        return f"""
+global
+    nbthread 1
+    maxconn 4000
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 10m
+    timeout server 10m
+listen mysql
+    bind 127.0.0.1:{self.port}
+    server one {self.server.host}:{self.server.port}
+"""
+
+
+class Router(_Program):
+    """Classic-protocol routing of MySQL Router."""
+
+    name = "router"
+    program = "mysqlrouter"
+    arguments = ("-c",)
+
+    def configuration(self) -> str:
+        root = rootfs("router") / "rootfs"
+        plugins = next(root.glob("usr/lib/**/routing.so")).parent
+        return f"""
+[DEFAULT]
+logging_folder={self.folder}
+runtime_folder={self.folder}
+data_folder={self.folder}
+plugin_folder={plugins}
+[logger]
+level=WARNING
+[io]
+threads=1
+[routing:one]
+bind_address=127.0.0.1
+bind_port={self.port}
+destinations={self.server.host}:{self.server.port}
+routing_strategy=first-available
+protocol=classic
+client_ssl_mode=DISABLED
+server_ssl_mode=DISABLED
+max_connect_errors=1000000
+"""
+
+
+class Segue(Route):
+    """One worker process of Segue's proxy, ordered as control orders it."""
+
+    name = "segue"
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        super().__init__(folder, server)
+        self._rig: ProxyRig | None = None
+
+    async def open(self) -> None:
+        self.folder.mkdir(parents=True)
+        rig = ProxyRig(self.folder)
+        self._rig = await rig.start(self.server, tls="disabled")
+        self.port = rig.port
+
+    async def close(self) -> None:
+        if self._rig is not None:
+            await self._rig.stop()
+
+    def cpu(self) -> float:
+        return cpu_seconds(self._rig.process.pid) if self._rig else 0.0
+
+
+ALL: tuple[type[Route], ...] = (Direct, HAProxy, Router, Segue)
