@@ -24,6 +24,7 @@ from segue.wire.constants import (
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
     COM_STMT_FETCH,
+    COM_STMT_PREPARE,
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
     CURSOR_EXISTS,
@@ -72,7 +73,11 @@ class _Client(asyncio.Protocol):
         if session.fast and session.tracker.state == 0 and len(data) > 4:
             command = data[4]
             length = data[0] | data[1] << 8 | data[2] << 16
-            if length == len(data) - 4 and command < 0x16 and command != COM_CHANGE_USER and length != MAX_PAYLOAD:
+            # COM_STMT_EXECUTE without a cursor leaves no state behind.
+            simple = (command < COM_STMT_PREPARE and command != COM_CHANGE_USER) or (
+                command == COM_STMT_EXECUTE and length > 9 and data[9] == 0
+            )
+            if simple and length == len(data) - 4 and length != MAX_PAYLOAD:
                 session.tracker.expect(command)
                 session.since = 0.0
                 session.server_write(data)
@@ -418,7 +423,8 @@ class Session:
     # -- holding -----------------------------------------------------------------------------------------------------
 
     def _may_be_fast(self) -> None:
-        plain = self.phase == Phase.COMMAND and not self._skip and not self._kept and not self._infile_rest
+        tied = self._skip or self._kept or self._infile_rest or self.long_data or self.cursors
+        plain = self.phase == Phase.COMMAND and not tied
         self.fast = plain and not self.worker.holding and self.tracker.state != reply.INFILE and self.server_tls is None
         self.watched = self.worker.holding or bool(self.last_statement)
 

@@ -51,13 +51,14 @@ _START: dict[int, int] = dict.fromkeys(range(256), GENERIC) | {
     COM_BINLOG_DUMP: ENDLESS, COM_BINLOG_DUMP_GTID: ENDLESS,
 }  # fmt: skip
 _MAX_CONTROL = 1 << 20
+_MAX_HEAD = 2048
 
 
 class ReplyTracker:
     """One per session. `state` is IDLE between reply and next command; `status` the last flags seen."""
 
-    __slots__ = ("_continued", "_left", "_out_params", "_rest", "_skip", "deprecate_eof", "pending", "state",
-                 "status", "uncertain")  # fmt: skip
+    __slots__ = ("_continued", "_head", "_head_status", "_left", "_out_params", "_rest", "_skip", "deprecate_eof",
+                 "pending", "state", "status", "uncertain")  # fmt: skip
 
     def __init__(self) -> None:
         self.deprecate_eof = False
@@ -68,6 +69,9 @@ class ReplyTracker:
         self.pending: deque[int] = deque()
         """Starts of the replies to pipelined commands behind the present one."""
         self._rest = b""
+        self._head = b"\xff"
+        """Column count and definitions of the last result that came in one chunk: the next is often the same."""
+        self._head_status = 0
         self._skip = 0
         self._left = 0
         self._continued = False
@@ -103,7 +107,13 @@ class ReplyTracker:
             if self._rest:
                 data = self._rest + data
                 self._rest = b""
+            elif self.state == FIRST and data.startswith(self._head):
+                self.state = ROWS
+                pos = len(self._head)
+                if not self.deprecate_eof:  # the head ends in an EOF with flags
+                    self.status, self.uncertain = self._head_status, False
         end = len(data)
+        first = self.state == FIRST and pos == 0
         while pos < end:
             if end - pos < 5 and (end - pos < 4 or data[pos : pos + 3] != b"\0\0\0"):
                 self._rest = data[pos:]
@@ -130,6 +140,11 @@ class ReplyTracker:
                     return
                 self._control(state, data[pos + 4 : after])
                 pos = after
+                if first and self.state != COLUMNS:
+                    if self.state == ROWS and pos < _MAX_HEAD and not self._out_params:
+                        self._head = data[:pos]  # the same bytes in the same state lead to the same state
+                        self._head_status = self.status
+                    first = False
                 continue
             if after > end:
                 self._skip = after - end
