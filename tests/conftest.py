@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import workload
 from lab import Deployment, Lab, Server
 from lab.deployment import APP_PASSWORD

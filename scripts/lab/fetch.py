@@ -176,14 +176,21 @@ def tool(name: str) -> Tool:
             argv += ["-d", f"extension={extensions}/{module}.so"]
     elif name == "python-mysqldb":
         env = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}
+        env |= _client_plugins(root)
     elif name == "mysql":
         argv += ["--no-defaults", f"--character-sets-dir={root}/usr/share/mysql/charsets"]
     elif name == "mariadb":
         argv += ["--no-defaults", f"--plugin-dir={next(root.glob('usr/lib/*/libmariadb3/plugin'), '')}"]
     elif name == "sysbench":
         share = root / "usr/share/sysbench"
-        env = {"LUA_PATH": f"{share}/?.lua;;"}
+        env = {"LUA_PATH": f"{share}/?.lua;;"} | _client_plugins(root)
     return Tool(argv, env)
+
+
+def _client_plugins(root: Path) -> dict[str, str]:
+    """Where MariaDB's client library finds caching_sha2_password."""
+    folder = next(root.glob("usr/lib/*/libmariadb3/plugin"), None)
+    return {"MARIADB_PLUGIN_DIR": str(folder)} if folder else {}
 
 
 def sysbench_script(name: str) -> str:

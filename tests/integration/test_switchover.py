@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pymysql
 import pytest
+
 import workload
 from lab import Server
 from lab.deployment import APP_PASSWORD
@@ -63,7 +65,7 @@ class Watcher(threading.Thread):
     def changes(self) -> int:
         """How often the side that accepts changed."""
         sides = [a[0] for a in self.accepted]
-        return sum(1 for one, two in zip(sides, sides[1:], strict=False) if one != two)
+        return sum(1 for one, two in itertools.pairwise(sides) if one != two)
 
 
 @pytest.mark.slow
@@ -100,7 +102,7 @@ def test_twenty_switchovers_under_load(make_shop: Callable[..., Any], flavour: s
     # Writes alternate in the log only when the active side did: never both in one period.
     assert watcher.changes() == SWITCHOVERS
     assert watcher.refused > SWITCHOVERS
-    assert all(one[2] <= two[1] or one[0] == two[0] for one, two in zip(watcher.accepted, watcher.accepted[1:], strict=False))
+    assert all(one[2] <= two[1] or one[0] == two[0] for one, two in itertools.pairwise(watcher.accepted))
 
 
 def test_an_open_transaction_beyond_drain_timeout_aborts(make_shop: Callable[..., Any], flavour: str) -> None:

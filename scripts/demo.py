@@ -1,0 +1,124 @@
+"""`make demo`: two real servers, the daemon between them, busy clients, a switchover there and back, and the count.
+
+Exits 0 only when nothing was lost, nothing doubled, both sides are equal, and no statement that was sent was cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import workload
+from lab import Deployment, Lab, LabError, Server
+from lab.deployment import APP_PASSWORD
+
+CLIENTS = 12
+WARM_UP = 4.0
+"""Seconds of load before, between and after the switchovers."""
+say = Console(highlight=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flavour", choices=("mysql", "mariadb"), default="mysql")
+    flavour = parser.parse_args().flavour
+    folder = Path(tempfile.mkdtemp(prefix="segue-demo-"))
+    try:
+        with Lab() as lab:
+            return play(lab, flavour, folder)
+    except LabError as error:
+        say.print(f"[red]demo:[/red] {error}", markup=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def play(lab: Lab, flavour: str, folder: Path) -> int:
+    say.print(f"Starting two {flavour} servers ...")
+    blue, green = lab.pair(flavour, flavour)  # type: ignore[arg-type]
+    say.print(f"  blue {blue.version} on port {blue.port}, green {green.version} on port {green.port}")
+    deployment = Deployment(folder, blue, green)
+    for server in (blue, green):
+        workload.create_tables(server)
+    try:
+        deployment.start()
+        say.print(f"  segue in front of them on port {deployment.port}")
+        say.print(f"{CLIENTS} clients read and write through it, and keep account of what they were told ...")
+        told, reports = under_load(deployment)
+        return judge(deployment, blue, green, told, reports)
+    finally:
+        deployment.stop()
+
+
+def under_load(deployment: Deployment) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What the clients were told, and the reports of the switchover and the rollback."""
+    load = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("workload.py")), "--port", str(deployment.port), "--password",
+         APP_PASSWORD, "--clients", str(CLIENTS)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    reports = []
+    try:
+        time.sleep(WARM_UP)
+        for command in ("switchover", "rollback"):
+            reports.append(deployment.segue(command)[1])
+            say.print(f"  segue {command}: {reports[-1]['source']} -> {reports[-1]['target']}, clients were held for"
+                      f" [bold]{reports[-1]['pause_ms']} ms[/bold]")  # fmt: skip
+            time.sleep(WARM_UP)
+            deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
+        out, _ = load.communicate(timeout=60)
+    finally:
+        if load.poll() is None:
+            load.kill()
+            load.wait()
+    return json.loads(out), reports
+
+
+def judge(
+    deployment: Deployment, blue: Server, green: Server, told: dict[str, Any], reports: list[dict[str, Any]]
+) -> int:
+    deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
+    wanted = workload.checksums(blue)
+    try:
+        deployment.wait_for(lambda _s: workload.checksums(green) == wanted, 20.0)
+        equal = True
+    except LabError:
+        equal = False
+    verdict = workload.verify(blue, told["clients"])
+    dropped = sum(int(r["dropped"]) for r in reports)
+    latency = told["latency_ms"]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in (
+        ("pause there, back", ", ".join(f"{r['pause_ms']} ms" for r in reports)),
+        ("statements", f"{told['statements']} in {told['seconds']} s"),
+        ("latency p50 / p99 / max", f"{latency['p50']} / {latency['p99']} / {latency['max']} ms"),
+        ("errors seen by clients", f"{told['errors']} (a statement that was not run, because its session had to move)"),
+        ("reconnects", str(told["reconnects"])),
+        ("sessions cut in the middle", str(dropped)),
+        ("acknowledged transactions", str(verdict.acknowledged)),
+        ("rows lost", str(verdict.lost)),
+        ("rows doubled", str(verdict.doubled)),
+        ("sum of all accounts", "unchanged" if verdict.sum_is_right else "WRONG"),
+        ("both sides equal", "yes, by CHECKSUM TABLE" if equal else "NO"),
+    ):
+        table.add_row(name, value)
+    say.print(table)
+    good = verdict.good and equal and dropped == 0 and verdict.acknowledged > 0
+    say.print("[bold green]All rows are where they belong.[/]" if good else "[bold red]The demo failed.[/]")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Real processes killed at random under load: both sides end equal, nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import workload
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.mark.slow
+def test_replicator_killed_ten_times(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    load = shop.load(clients=8)
+    dice = random.Random(7)
+    try:
+        for _ in range(10):
+            wanted = dice.randint(20, 600)
+            begin = shop.deployment.wait_for(lambda s: s["replication"]["state"] in ("streaming", "catching_up"))
+            rows = begin["replication"]["rows"]
+            shop.deployment.wait_for(lambda s, more=rows + wanted: s["replication"]["rows"] >= more)
+            victim = shop.deployment.pids()["replicate"]
+            os.kill(victim, signal.SIGKILL)
+            shop.deployment.wait_for(lambda s, old=victim: s["replication"]["details"].get("pid", old) != old)
+        told = load.stop()
+    finally:
+        load.kill()
+    assert workload.verify(shop.blue, told["clients"]).good
+    shop.assert_equal()
+    assert workload.verify(shop.green, told["clients"]).good
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_daemon_killed_in_switchovers(make_shop: Callable[..., Any], flavour: str) -> None:
+    """SIGKILL to control in the middle: the next start finishes or undoes, with one side writable and no row lost."""
+    shop = make_shop(flavour)
+    load = shop.load(clients=6)
+    dice = random.Random(11)
+    try:
+        for _ in range(6):
+            shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
+            asked = threading.Thread(target=lambda: shop.deployment.segue("switchover", check=False), daemon=True)
+            asked.start()
+            threading.Event().wait(dice.uniform(0.2, 0.6))  # where in the switchover is left to chance
+            shop.deployment.kill()
+            asked.join(30)
+            shop.deployment.start()
+            status = shop.deployment.segue("status")[1]
+            assert status["phase"] == "steady"
+            writable = [s for s in (shop.blue, shop.green) if not int(s.sql("SELECT @@GLOBAL.read_only + 0")[0][0])]
+            assert writable == [shop.side(status["active"])]
+        told = load.stop()
+    finally:
+        load.kill()
+    active = shop.side(shop.deployment.segue("status")[1]["active"])
+    assert workload.verify(active, told["clients"]).good
+    shop.assert_equal()
+
+
+@pytest.mark.slow
+def test_standby_killed_and_restarted(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    load = shop.load(clients=6)
+    try:
+        shop.deployment.wait_for(lambda s: s["replication"]["rows"] > 500)
+        shop.green.kill()
+        shop.deployment.wait_for(lambda s: s["replication"]["state"] == "connecting" and s["replication"]["error"])
+        shop.green.start()
+        shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming", 60)
+        told = load.stop()
+    finally:
+        load.kill()
+    assert told["errors"] == 0
+    shop.assert_equal()
+    assert workload.verify(shop.green, told["clients"]).good
+    # A restarted standby comes up writable: it is made read-only again.
+    shop.deployment.wait_for(lambda _s: int(shop.green.sql("SELECT @@GLOBAL.read_only + 0")[0][0]) == 1)
+
+
+@pytest.mark.slow
+def test_source_killed_and_restarted(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    load = shop.load(clients=6)
+    try:
+        shop.deployment.wait_for(lambda s: s["replication"]["rows"] > 500)
+        shop.blue.kill()
+        shop.deployment.wait_for(lambda s: s["replication"]["state"] == "connecting")
+        shop.blue.start()
+        shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming", 60)
+        rows = shop.deployment.segue("status")[1]["replication"]["rows"]
+        shop.deployment.wait_for(lambda s: s["replication"]["rows"] > rows + 100)
+        told = load.stop()
+    finally:
+        load.kill()
+    shop.assert_equal()
+    assert workload.verify(shop.blue, told["clients"]).good
+
+
+def test_stop_and_start_loses_nothing(make_shop: Callable[..., Any], flavour: str) -> None:
+    """What was written while no daemon ran is replicated after the next start."""
+    shop = make_shop(flavour)
+    assert shop.deployment.stop() == 0
+    shop.blue.sql("INSERT INTO shop.entries (client, seq, note) VALUES (1, 1, 'nobody looked')")
+    shop.deployment.start()
+    shop.assert_equal()
+    assert shop.green.sql("SELECT COUNT(*) FROM shop.entries")[0][0] == 1
