@@ -73,7 +73,7 @@ class Client:
                 await self._work(self.told.done + 1)
                 self.told.done += 1
                 unsure = False
-            except (errors.MySQLError, OSError, EOFError) as error:
+            except (errors.MySQLError, OSError, EOFError, RuntimeError) as error:  # asyncmy's words for a closed peer
                 self._failed(error)
                 await asyncio.sleep(0.002)
             if self._pause:

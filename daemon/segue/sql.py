@@ -17,7 +17,6 @@ from asyncmy import errors as driver_errors
 from segue.config import Endpoint
 from segue.errors import ConfigError, ConnectionLost, ServerError
 
-_SERVER_HAS_SSL = 1 << 11  # CLIENT_SSL of the greeting's capabilities
 _LOST = frozenset({1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
 
 
@@ -171,22 +170,19 @@ async def connect(
     where = where or f"{endpoint.host}:{endpoint.port}"
     context = tls_context(endpoint)
     try:
-        raw = await _connect_raw(endpoint, context, autocommit, timeout, program)
+        try:
+            raw = await _connect_raw(endpoint, context, autocommit, timeout, program)
+        except (driver_errors.MySQLError, ssl.SSLError, EOFError) as error:
+            if context is None or endpoint.tls != "preferred" or not _no_tls_there(error):
+                raise
+            raw = await _connect_raw(endpoint, None, autocommit, timeout, program)
     except driver_errors.MySQLError as error:
-        if context is None or endpoint.tls != "preferred" or not _no_tls_there(error):
-            code, text = _code_and_text(error)
-            kind = ConnectionLost if code in _LOST or code < 1000 else ServerError
-            raise kind(code, text, where=where, mend=_login_mend(code, endpoint)) from None
-        raw = await _connect_raw(endpoint, None, autocommit, timeout, program)
+        code, text = _code_and_text(error)
+        kind = ConnectionLost if code in _LOST or code < 1000 else ServerError
+        raise kind(code, text, where=where, mend=_login_mend(code, endpoint)) from None
     except (OSError, TimeoutError, EOFError) as error:
-        if context is not None and endpoint.tls == "preferred" and isinstance(error, ssl.SSLError | EOFError):
-            try:
-                raw = await _connect_raw(endpoint, None, autocommit, timeout, program)
-            except (driver_errors.MySQLError, OSError, TimeoutError) as second:
-                raise ConnectionLost(*_code_and_text(second), where=where) from None
-        else:
-            text = f"cannot connect: {error or type(error).__name__}"
-            raise ConnectionLost(2003, text, where=where, mend="Is the server up and the address right?") from None
+        text = f"cannot connect: {error or type(error).__name__}"
+        raise ConnectionLost(2003, text, where=where, mend=_login_mend(2003, endpoint)) from None
     return Connection(raw, where)
 
 
@@ -194,16 +190,20 @@ async def _connect_raw(
     endpoint: Endpoint, context: ssl.SSLContext | None, autocommit: bool, timeout: float, program: str
 ) -> Any:
     password = endpoint.password.get_secret_value() if endpoint.password else ""
-    async with asyncio.timeout(timeout):
-        return await asyncmy.connect(
-            host=endpoint.host, port=endpoint.port, user=endpoint.user, password=password,
-            charset="utf8mb4", autocommit=autocommit, connect_timeout=timeout, ssl=context, program_name=program,
-        )  # fmt: skip
+    try:
+        async with asyncio.timeout(timeout):
+            return await asyncmy.connect(
+                host=endpoint.host, port=endpoint.port, user=endpoint.user, password=password,
+                charset="utf8mb4", autocommit=autocommit, connect_timeout=timeout, ssl=context, program_name=program,
+            )  # fmt: skip
+    except RuntimeError as error:  # what asyncmy makes of a peer that closes at once
+        raise ConnectionResetError(f"the server closed the connection ({error})") from None
 
 
 def _no_tls_there(error: BaseException) -> bool:
     """A server without TLS drops the connection, or answers with an error packet, at the SSLRequest."""
-    return _code_and_text(error)[0] in (2013, 2003, 2026, 1043, 1045)
+    code, text = _code_and_text(error)
+    return not isinstance(error, driver_errors.MySQLError) or code in (2013, 2026, 1043, 1045) or "[SSL" in text
 
 
 def _login_mend(code: int, endpoint: Endpoint) -> str:
