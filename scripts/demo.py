@@ -25,7 +25,7 @@ from lab.deployment import APP_PASSWORD
 CLIENTS = 12
 WARM_UP = 4.0
 """Seconds of load before, between and after the switchovers."""
-say = Console(highlight=False)
+say = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -104,7 +104,7 @@ def judge(
         ("pause there, back", ", ".join(f"{r['pause_ms']} ms" for r in reports)),
         ("statements", f"{told['statements']} in {told['seconds']} s"),
         ("latency p50 / p99 / max", f"{latency['p50']} / {latency['p99']} / {latency['max']} ms"),
-        ("errors seen by clients", f"{told['errors']} (a statement that was not run, because its session had to move)"),
+        ("errors seen by clients", f"{told['errors']}, each for a statement that was not run"),
         ("reconnects", str(told["reconnects"])),
         ("sessions cut in the middle", str(dropped)),
         ("acknowledged transactions", str(verdict.acknowledged)),
