@@ -338,7 +338,7 @@ class Control:
     async def rollback(self, timeout: float) -> dict[str, Any]:
         """Abort a switchover that has not committed, else switch back to where the last one came from."""
         if self.abort():
-            return {"outcome": "aborted"}
+            return await self.conductor.wait_end() or {}
         if self.epoch == 1:
             raise Refused("there was no switchover to go back from", mend="segue switchover makes the first one")
         return await self.switchover(timeout)

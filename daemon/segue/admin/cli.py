@@ -181,7 +181,7 @@ def rollback(
     if json:
         _print_json(value)
     else:
-        out.print(views.report(value) if "steps" in value else "the switchover under way was told to abort")
+        out.print(views.report(value))
 
 
 @app.command()

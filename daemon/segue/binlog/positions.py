@@ -32,13 +32,17 @@ class GtidSet:
 
     def _parse(self, part: str) -> None:
         uuid, *rest = part.split(":")
+        if not rest or not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", uuid):
+            raise ValueError(part)
         key = uuid.lower()
         for item in rest:
             if re.fullmatch(r"\d+(-\d+)?", item):
                 first, _, last = item.partition("-")
                 self._sets.setdefault(key, []).append([int(first), int(last or first) + 1])
-            else:
+            elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,31}", item):
                 key = f"{uuid.lower()}:{item.lower()}"
+            else:
+                raise ValueError(part)
         for intervals in self._sets.values():
             intervals.sort()
             merged: list[list[int]] = []
@@ -165,8 +169,6 @@ def parse(text: str, *, mariadb: bool) -> GtidSet | MariaGtid | FilePosition:
             return FilePosition(match[1], int(match[2]))
         if mariadb:
             return MariaGtid(text)
-        if text and not re.match(r"[0-9a-fA-F]{8}-", text):
-            raise ValueError(text)
         return GtidSet(text)
     except ValueError:
         raise BinlogError(f"'{text}' is no binlog position") from None

@@ -91,6 +91,12 @@ class Conductor:
         self.run.abort.set()
         return True
 
+    async def wait_end(self) -> dict[str, Any] | None:
+        """Until no switchover is under way; the last one's report."""
+        while self.run is not None:
+            await asyncio.sleep(0.02)
+        return self.last
+
     async def _walk(self, run: Run) -> dict[str, Any]:
         committed = False
         try:
@@ -122,9 +128,9 @@ class Conductor:
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             wish.cancel()
             error: str | None = None
-            if not task.done():
+            if run.abort.is_set() and run.state in BEFORE_COMMIT:
                 task.cancel()
-                await asyncio.wait({task})
+                await asyncio.gather(task, return_exceptions=True)
                 error = "aborted by the operator"
             elif (problem := task.exception()) is not None:
                 error = self._explain(problem, run)
