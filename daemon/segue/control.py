@@ -49,6 +49,8 @@ class Control:
         self._workers: list[Child] = []
         self._listeners: list[socket.socket] = []
         self._holding = False
+        self._serving = self.journal.active
+        """Where clients are sent: a worker that starts anew inside a switchover must go where the others went."""
         self._replication_wanted = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._paused_until: asyncio.TimerHandle | None = None
@@ -119,7 +121,7 @@ class Control:
         }
 
     async def release_clients(self, active: Server) -> dict[str, Any]:
-        self._holding = False
+        self._holding, self._serving = False, active.label
         answers = await self._ask_workers("release", 10.0, active=self._backend(active), ramp_ms=0)
         return {key: sum(int(a.get(key, 0)) for a in answers) for key in ("dropped", "relocated")}
 
@@ -159,7 +161,7 @@ class Control:
         cert, key = self._certificate
         await channel.request(
             "start", limit=10.0, listen_fd=self._listeners[number].fileno(), worker=number,
-            active=self._backend(self._servers[self.journal.active]), tls_cert=str(cert), tls_key=str(key),
+            active=self._backend(self._servers[self._serving]), tls_cert=str(cert), tls_key=str(key),
             max_pause=self.max_pause, held=self._holding,
         )  # fmt: skip
 
@@ -274,10 +276,13 @@ class Control:
         """The standby accepts no writes but ours: set it, and set it again after it was restarted."""
         if self.conductor.run is not None:
             return
+        standby = self.target
         try:
-            if not await self.target.held_by():
-                log.warning("the standby accepted writes, making it read-only", side=self.target.label)
-                await self.target.unfence(writable=False)
+            writable = not await standby.held_by()
+            # The answer may have been long under way: only if nothing has been exchanged meanwhile.
+            if writable and self.conductor.run is None and standby is self.target:
+                log.warning("the standby accepted writes, making it read-only", side=standby.label)
+                await standby.unfence(writable=False)
             held = await self.source.held_by() if first else []
             if held:
                 log.error("the active side refuses writes", side=self.source.label, variables=held)

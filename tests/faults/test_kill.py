@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -113,3 +114,23 @@ def test_stop_and_start_loses_nothing(make_shop: Callable[..., Any], flavour: st
     shop.deployment.start()
     shop.assert_equal()
     assert shop.green.sql("SELECT COUNT(*) FROM shop.entries")[0][0] == 1
+
+
+def test_a_crash_between_opening_and_the_journals_end(make_shop: Callable[..., Any], flavour: str) -> None:
+    """The feed back had already moved on: opening again must not set it back, which would apply rows twice."""
+    shop = make_shop(flavour)
+    shop.deployment.segue("switchover")
+    shop.green.sql("INSERT INTO shop.entries (client, seq) VALUES (1, 1)")
+    shop.deployment.wait_for(lambda _s: shop.blue.sql("SELECT COUNT(*) FROM shop.entries")[0][0] == 1)
+    shop.deployment.kill()
+    # What the journal would hold, had the end come before its last entry.
+    with sqlite3.connect(shop.deployment.folder / "state/journal.sqlite") as journal:
+        journal.execute("UPDATE switchover SET state = 'opening', report = NULL")
+        journal.execute("UPDATE deployment SET active = 'blue', epoch = 1")
+    journal.close()
+    shop.deployment.start()
+    status = shop.deployment.segue("status")[1]
+    assert (status["active"], status["epoch"], status["phase"]) == ("green", 2, "steady")
+    assert status["last_switchover"]["outcome"] == "done"
+    shop.green.sql("INSERT INTO shop.entries (client, seq) VALUES (1, 2)")
+    shop.assert_equal()

@@ -162,14 +162,16 @@ class RealStage:
         assert new.identity is not None
         _, conn = await old.get()
         await progress.ensure(conn)
-        await progress.initialise(
-            conn, self._world.deployment, new.identity.source_id, str(run.facts["target_position"]),
-            self._world.epoch + 1,
-        )  # fmt: skip
+        source_id, epoch = new.identity.source_id, self._world.epoch + 1
+        found = await progress.read(conn, self._world.deployment)
+        if found is None or (found.source_id, found.epoch) != (source_id, epoch):
+            # Else a crash came after this was done once, and the feed back has moved it on since.
+            position = str(run.facts["target_position"])
+            await progress.initialise(conn, self._world.deployment, source_id, position, epoch)
         await new.unfence(writable=True)
         result = await self._world.release_clients(new)
         run.released_at = time.monotonic()
-        await self._world.start_replication(new, old, self._world.epoch + 1)
+        await self._world.start_replication(new, old, epoch)
         return {"dropped": result.get("dropped", 0), "relocated": result.get("relocated", 0)}
 
     async def _undo(self, run: Run) -> dict[str, Any]:

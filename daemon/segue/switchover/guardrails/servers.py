@@ -124,6 +124,20 @@ async def same_settings(context: Context) -> list[Finding]:
     return findings
 
 
+async def durability(context: Context) -> list[Finding]:
+    """A source that forgets commits in a crash would leave the standby with rows that it no longer has."""
+    findings = []
+    for server in (context.source, context.target):
+        flavour, conn = await server.get()
+        have = await flavour.variables(conn, "sync_binlog", "innodb_flush_log_at_trx_commit")
+        findings += [
+            Finding("durability", "warns", f"{name} is {value} on {server.side.where}: a crash of it may forget commits"
+                    " that were replicated", f"On {server.side.where}: SET GLOBAL {name} = 1;")
+            for name, value in have.items() if value != "1"
+        ]  # fmt: skip
+    return findings
+
+
 async def target_read_only(context: Context) -> list[Finding]:
     if await context.target.held_by():
         return []
@@ -155,6 +169,7 @@ ALL = (
     Guardrail("privileges", privileges),
     Guardrail("bypassing_accounts", bypassing_accounts),
     Guardrail("same_settings", same_settings),
+    Guardrail("durability", durability),
     Guardrail("target_read_only", target_read_only),
     Guardrail("source_writable", source_writable),
 )
