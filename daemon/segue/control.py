@@ -197,6 +197,8 @@ class Control:
                 await worker.ready.wait()
         self.journal.mark_seen()
         self.spawn(self._watch())
+        if self.config.admin.http is not None:
+            log.warning("admin.http is not served by this version; use the admin socket", http=self.config.admin.http)
 
     async def stop(self) -> None:
         """Drain and stop: clients leave at safe points, the replicator finishes its batch."""

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import resource
 import shutil
 import signal
@@ -39,16 +40,36 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+_FITS: dict[str, tuple[str, tuple[int, int]]] = {"mysql": ("mysqld", (9, 0)), "mariadb": ("mariadbd", (10, 11))}
+"""Program and oldest version of a server on PATH that is used instead of fetching one."""
+
+
+def _on_path(flavour: Flavour) -> str | None:
+    """A server that is installed here and fits."""
+    program, oldest = _FITS[flavour]
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if path is None:
+        return None
+    text = subprocess.run([path, "--no-defaults", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"Ver (\d+)\.(\d+)", text)
+    right = ("mariadb" in text.lower()) == (flavour == "mariadb")
+    return path if found and right and (int(found[1]), int(found[2])) >= oldest else None
+
+
 def _base(flavour: Flavour) -> tuple[list[str], Path]:
-    """The server's command line up to its options, and the root it lives in."""
-    root = rootfs(flavour) / "rootfs"
-    share = root / "usr/share" / ("mysql" if flavour == "mysql" or (root / "usr/share/mysql").is_dir() else "mariadb")
-    argv = run_in(root, "mysqld" if flavour == "mysql" else "mariadbd")
-    argv += [
-        "--no-defaults", f"--basedir={root}/usr", f"--lc-messages-dir={share}",
-        f"--character-sets-dir={share}/charsets", f"--plugin-dir={root}/usr/lib/mysql/plugin",
-        "--secure-file-priv=",
-    ]  # fmt: skip
+    """The server's command line up to its options, and where its shared files are."""
+    installed = _on_path(flavour)
+    if installed is not None:
+        argv, share = [installed, "--no-defaults"], Path("/usr/share/mysql")
+    else:
+        root = rootfs(flavour) / "rootfs"
+        share = root / "usr/share" / ("mysql" if flavour == "mysql" or (root / "usr/share/mysql").is_dir() else "mariadb")
+        argv = run_in(root, _FITS[flavour][0])
+        argv += [
+            "--no-defaults", f"--basedir={root}/usr", f"--lc-messages-dir={share}",
+            f"--character-sets-dir={share}/charsets", f"--plugin-dir={root}/usr/lib/mysql/plugin",
+        ]  # fmt: skip
+    argv.append("--secure-file-priv=")
     if os.geteuid() == 0:
         argv.append("--user=root")
     return argv, share

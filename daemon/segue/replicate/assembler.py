@@ -101,6 +101,12 @@ class Assembler:
 
         After a Ddl call `passed`. Raises Stop, and BinlogError for bytes that are no event.
         """
+        try:
+            return self._feed(payloads)
+        except (IndexError, UnicodeDecodeError, zstandard.ZstdError) as error:
+            raise ev.BinlogError(f"an event is malformed: {error}") from None
+
+    def _feed(self, payloads: Iterator[bytes]) -> Ddl | bool:
         batch = self.batch
         tables = self._tables
         known = self._known

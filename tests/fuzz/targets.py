@@ -1,0 +1,128 @@
+"""`python -m tests.fuzz.targets [seconds]`: mutates good byte streams and feeds them to the protocol and binlog code."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+import time
+from collections.abc import Callable
+
+from segue.binlog.events import BinlogError
+from segue.binlog.positions import GtidSet
+from segue.proxy.login import Login
+from segue.replicate.assembler import Assembler, Stop
+from segue.wire.constants import ProtocolError
+from segue.wire.framing import PacketCutter, packet
+from segue.wire.login import Answer, Greeting, switch_request
+from segue.wire.reply import ReplyTracker
+from tests.unit.events import UUID_TEXT, Builder
+
+GREETING = (
+    b"\x0a9.7.4\0\x08\0\0\0" + b"12345678\0" + b"\xff\xf7" + b"\xff" + b"\2\0" + b"\xff\xdf" + b"\x15" + b"\0" * 10
+    + b"123456789012\0" + b"caching_sha2_password\0"
+)  # fmt: skip
+ANSWER = b"\x85\xa6\xff\x19" + b"\0\0\0\1" + b"\xff" + b"\0" * 23 + b"app\0" + b"\x20" + b"x" * 32 + b"shop\0plugin\0"
+REPLY = packet(b"\1", 1) + packet(b"\3def" + b"\0" * 20, 2) + packet(b"\3abc", 3) + packet(b"\xfe\0\0\2\0\0\0", 4)
+
+
+class Hops:
+    """A login's session that goes nowhere."""
+
+    client_tls = None
+    server_tls = None
+
+    def to_client(self, data: bytes) -> None: ...
+    def to_server(self, data: bytes) -> None: ...
+    def start_client_tls(self, rest: bytes) -> None: ...
+    def start_server_tls(self) -> None: ...
+    def login_failed(self) -> None: ...
+    def logged_in(self, payload: bytes, user: str, *, deprecate_eof: bool) -> None: ...
+
+    def server_wants_tls(self, *, client_tls: bool) -> bool:
+        return False
+
+    def tls_offered(self) -> bool:
+        return True
+
+
+def wire(data: bytes, dice: random.Random) -> None:
+    for parse in (Greeting.parse, Answer.parse, switch_request):
+        try:
+            parse(data)
+        except ProtocolError:
+            continue
+    with contextlib.suppress(ProtocolError):
+        PacketCutter(1 << 16).feed(data)
+    tracker = ReplyTracker()
+    tracker.deprecate_eof = dice.random() < 0.5
+    tracker.expect(dice.choice((3, 0x16, 0x17, 0x1C, 0x0E, 9)))
+    at = dice.randrange(len(data) + 1)
+    try:
+        tracker.feed(data[:at])
+        tracker.feed(data[at:])
+    except ProtocolError:
+        pass
+    login = Login(Hops())
+    try:
+        login.from_server(packet(GREETING if dice.random() < 0.7 else data[:70000], 0))
+        login.from_client(data)
+        login.from_server(data)
+    except ProtocolError:
+        pass
+
+
+def binlog(data: bytes, dice: random.Random) -> None:
+    one = Assembler(GtidSet(f"{UUID_TEXT}:1-10"), lambda _table: True, lambda _schema: True, 1 << 20)
+    b = Builder(crc=False)
+    packets = [b.description(), b.gtid(11), b.query("BEGIN"), b.table_map(1, "t"), b.rows(1, b"x"), b.xid()]
+    number = dice.randrange(1, len(packets))
+    spoilt = mutate(packets[number], dice) if dice.random() < 0.8 else b"\0" + data
+    if len(spoilt) < 20:
+        spoilt += bytes(20 - len(spoilt))  # the stream itself gives no shorter event
+    packets[number] = spoilt
+    with contextlib.suppress(BinlogError, Stop):
+        one.feed(iter(packets))
+
+
+def mutate(data: bytes, dice: random.Random) -> bytes:
+    """Some bytes changed, cut out, doubled or put in."""
+    out = bytearray(data)
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(out) + 1)
+        match dice.randrange(4):
+            case 0 if at < len(out):
+                out[at] = dice.choice((0, 1, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE, 0xFF, dice.randrange(256)))
+            case 1:
+                del out[at : at + dice.randint(1, 8)]
+            case 2:
+                out[at:at] = out[at : at + dice.randint(1, 16)]
+            case _:
+                out[at:at] = dice.randbytes(dice.randint(1, 4))
+    return bytes(out)
+
+
+TARGETS: tuple[Callable[[bytes, random.Random], None], ...] = (wire, binlog)
+CORPUS = (GREETING, ANSWER, REPLY, packet(ANSWER, 1), packet(GREETING, 0), b"")
+
+
+def run(rounds: int, seed: int) -> None:
+    """Raises what a target raised, with the seed that shows it again."""
+    for number in range(rounds):
+        dice = random.Random(f"{seed}-{number}")
+        data = mutate(dice.choice(CORPUS), dice)
+        for target in TARGETS:
+            try:
+                target(data, dice)
+            except Exception as error:
+                raise AssertionError(f"{target.__name__}, seed {seed}-{number}, {data!r}") from error
+
+
+if __name__ == "__main__":
+    deadline = time.monotonic() + float(sys.argv[1] if len(sys.argv) > 1 else 30)
+    seed = random.randrange(1 << 30)
+    rounds = 0
+    while time.monotonic() < deadline:
+        run(1000, seed + rounds)
+        rounds += 1000
+    print(f"{rounds} rounds from seed {seed}: nothing but the rooms' own errors")
