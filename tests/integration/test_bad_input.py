@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -159,3 +160,44 @@ def test_a_second_daemon_and_no_daemon(setup: Deployment, tmp_path: Path) -> Non
         assert json.loads(segue("status", "--socket", str(setup.socket), "--json")[1])["phase"] == "steady"
     finally:
         setup.stop()
+
+
+def test_secrets_stay_in(setup: Deployment) -> None:
+    """Not in command lines, environments, the log, status, or files that others may read."""
+    setup.start()
+    try:
+        setup.segue("switchover")
+        assert segue("status", "--socket", str(setup.socket), "--json")[0] == 0  # looks for the password itself
+        assert setup.process is not None
+        pids = [setup.process.pid, *setup.pids().values()]
+        assert len(pids) == 3
+        for pid in pids:
+            for name in ("cmdline", "environ", "comm"):
+                assert SEGUE_PASSWORD.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+        assert SEGUE_PASSWORD not in setup.log.read_text()
+        for path in setup.folder.rglob("*"):
+            if path.is_file() and path.name != "password":
+                assert SEGUE_PASSWORD.encode() not in path.read_bytes(), path
+        assert oct((setup.folder / "state/proxy-key.pem").stat().st_mode & 0o777) == "0o600"
+    finally:
+        setup.stop()
+
+
+def test_signals(setup: Deployment) -> None:
+    """SIGUSR1 switches over, SIGUSR2 back, SIGHUP reloads, SIGTERM ends with 0."""
+    setup.start()
+    try:
+        assert setup.process is not None
+        setup.process.send_signal(signal.SIGUSR1)
+        setup.wait_for(lambda s: s["active"] == "green" and s["replication"]["state"] == "streaming")
+        setup.process.send_signal(signal.SIGUSR2)
+        setup.wait_for(lambda s: s["active"] == "blue" and s["replication"]["state"] == "streaming")
+        setup.config.write_text(setup.config.read_text().replace("max_pause = 10.0", "max_pause = 9.0"))
+        setup.process.send_signal(signal.SIGHUP)
+        setup.wait_for(lambda _s: '"changed":["proxy"]' in setup.log.read_text())
+        setup.config.write_text(setup.config.read_text().replace("workers = 1", "workers = 2"))
+        code, answer = setup.segue("reload", check=False)
+        assert code == 1
+        assert "proxy.workers" in answer["error"]
+    finally:
+        assert setup.stop() == 0
