@@ -13,7 +13,7 @@ from typing import Any
 
 from lab.accounts import create_accounts
 from lab.fetch import LabError
-from lab.server import Server, free_port
+from lab.server import Server, die_with_owner, free_port
 
 SEGUE_PASSWORD = "segue-lab-password"
 APP_PASSWORD = "app-lab-password"
@@ -63,8 +63,9 @@ class Deployment:
         """Start the daemon without waiting."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [_segue(), "run", "-c", str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+                [_segue(), "run", "-c", str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                preexec_fn=die_with_owner,  # noqa: PLW1509 - one system call, no lock taken
+            )  # fmt: skip
 
     def wait_for(self, condition: Any, limit: float = 30.0) -> dict[str, Any]:
         """Status as soon as `condition(status)` holds."""

@@ -156,7 +156,7 @@ class Server:
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=None if keep else _die_with_owner,  # noqa: PLW1509 - one system call, no lock taken
+            preexec_fn=None if keep else die_with_owner,  # noqa: PLW1509 - one system call, no lock taken
         )  # fmt: skip
         threading.Thread(target=self._guard_disk, args=(self._process,), daemon=True).start()
 
@@ -306,6 +306,7 @@ class Lab:
         self.destroy()
 
 
-def _die_with_owner() -> None:
+def die_with_owner() -> None:
+    """For a child before it starts: the kernel kills it when the thread that started it ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

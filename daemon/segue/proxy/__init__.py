@@ -4,6 +4,7 @@ Enters: client bytes, and control's orders over the channel. Leaves: the same by
 counts. It must not know why it holds or who decides; it never parses SQL and never keeps more than one chunk per
 client.
 
+- `hot`  the two protocols that take each chunk
 - `session`  one client and its server connection, forwarding and safe points
 - `login`  the relayed login, TLS on either hop
 - `tls`  TLS over a transport, by memory buffers

@@ -1,7 +1,6 @@
 """One client and its server connection: bytes forwarded whole, commands framed, safe points known.
 
-The hot path is `_Client.data_received` and `_Server.data_received`. Anything that is not one whole command on an
-idle session, or one chunk of a reply, leaves it.
+The chunks themselves come in at `hot`; here is everything that is not one whole command on an idle session.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from segue.log import get_logger
+from segue.proxy.hot import Client, Server
 from segue.proxy.login import Login
 from segue.proxy.tls import Backend, TlsPipe
 from segue.wire import reply
@@ -24,7 +24,6 @@ from segue.wire.constants import (
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
     COM_STMT_FETCH,
-    COM_STMT_PREPARE,
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
     CURSOR_EXISTS,
@@ -53,81 +52,6 @@ class Phase(IntEnum):
     LEAVING = 3
     """The active side is another now: the next command is answered with an error, then the client leaves."""
     CLOSED = 4
-
-
-class _Client(asyncio.Protocol):
-    __slots__ = ("session",)
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def connection_made(self, transport: Any) -> None:
-        self.session.accepted(transport)
-
-    def data_received(self, data: bytes) -> None:
-        session = self.session
-        if session.client_tls is not None:
-            session.guarded(session.from_client_tls, data)
-            return
-        # The fast path: one whole command, nothing under way, nobody holds.
-        if session.fast and session.tracker.state == 0 and len(data) > 4:
-            command = data[4]
-            length = data[0] | data[1] << 8 | data[2] << 16
-            # COM_STMT_EXECUTE without a cursor leaves no state behind.
-            simple = (command < COM_STMT_PREPARE and command != COM_CHANGE_USER) or (
-                command == COM_STMT_EXECUTE and length > 9 and data[9] == 0
-            )
-            if simple and length == len(data) - 4 and length != MAX_PAYLOAD:
-                session.tracker.expect(command)
-                session.since = 0.0
-                session.server_write(data)
-                return
-        session.guarded(session.from_client, data)
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self.session.client_gone()
-
-    def pause_writing(self) -> None:
-        if self.session.server is not None:
-            self.session.server.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.session.server is not None:
-            self.session.server.resume_reading()
-
-
-class _Server(asyncio.Protocol):
-    __slots__ = ("session",)
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def connection_made(self, transport: Any) -> None:
-        self.session.connected(transport)
-
-    def data_received(self, data: bytes) -> None:
-        session = self.session
-        if session.phase != 2 or session.server_tls is not None or session.own_ping:
-            session.guarded(session.from_server, data)
-            return
-        session.client_write(data)
-        tracker = session.tracker
-        try:
-            tracker.feed(data)
-        except ProtocolError as error:
-            session.broken(error)
-            return
-        if tracker.state == 0 and session.watched:
-            session.reply_ended()
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self.session.server_gone()
-
-    def pause_writing(self) -> None:
-        self.session.server_full(full=True)
-
-    def resume_writing(self) -> None:
-        self.session.server_full(full=False)
 
 
 class Session:
@@ -171,8 +95,8 @@ class Session:
 
     # -- connection ----------------------------------------------------------------------------------------
 
-    def protocol(self) -> _Client:
-        return _Client(self)
+    def protocol(self) -> Client:
+        return Client(self)
 
     def accepted(self, transport: Any) -> None:
         self.client = transport
@@ -190,7 +114,7 @@ class Session:
         """Open the server connection; its greeting starts the login."""
         backend = self.worker.active
         try:
-            await backend.open(lambda: _Server(self))
+            await backend.open(lambda: Server(self))
         except (OSError, TimeoutError) as error:
             text = f"segue: cannot reach the {backend.name} server: {error or 'no answer'}"
             self.to_client(packet(error_payload(1040, "08004", text), 0))
