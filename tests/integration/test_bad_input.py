@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,6 +138,19 @@ def test_server_id_and_binlog_off(lab: Lab, setup: Deployment, tmp_path: Path) -
     finally:
         silent.destroy()
         lab.servers.remove(silent)
+
+
+def test_same_server_uuid(lab: Lab, setup: Deployment, tmp_path: Path) -> None:
+    """A copy of a data directory brings the uuid along."""
+    clone = lab.start("mysql", "clone")
+    try:
+        clone.stop()
+        shutil.copy(setup.blue.folder / "data/auto.cnf", clone.folder / "data/auto.cnf")
+        clone.start()
+        refused(Deployment(tmp_path / "clone", setup.blue, clone).config, "same server_uuid", "auto.cnf")
+    finally:
+        clone.destroy()
+        lab.servers.remove(clone)
 
 
 def test_a_second_daemon_and_no_daemon(setup: Deployment, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ k.execute('SELECT COUNT(*) FROM accounts')
 assert k.fetchone()[0] == 200
 k.executemany('INSERT INTO entries (client, seq, note) VALUES (%s, %s, %s)', [(5, n, 'x' * n) for n in range(1, 50)])
 c.commit()
+c.change_user('app', sys.argv[2], 'shop')
+k = c.cursor()
 k.execute('SELECT COUNT(*) FROM entries WHERE client = 5')
 print(k.fetchone()[0])
 """
