@@ -396,8 +396,7 @@ class Control:
             for server in self._servers.values():
                 await server.close()
             self._servers = self._make_servers(Roles.of(new, self.journal.active))
-            for worker in self._workers:
-                await worker.request("backend", limit=10.0, active=self._backend(self.source))
+            await self._ask_workers("backend", 10.0, active=self._backend(self.source))
         if set(changed) - {"proxy"}:
             await self.stop_replication()
             await self.start_replication(self.source, self.target, self.epoch)

@@ -201,9 +201,12 @@ async def _connect_raw(
 
 
 def _no_tls_there(error: BaseException) -> bool:
-    """A server without TLS drops the connection, or answers with an error packet, at the SSLRequest."""
+    """A server without TLS drops the connection, or answers in clear with an error packet, at the SSLRequest.
+
+    A refused login (1045) is not that: trying it again would count as a second failure against the account.
+    """
     code, text = _code_and_text(error)
-    return not isinstance(error, driver_errors.MySQLError) or code in (2013, 2026, 1043, 1045) or "[SSL" in text
+    return not isinstance(error, driver_errors.MySQLError) or code in (2013, 2026, 1043) or "[SSL" in text
 
 
 def _login_mend(code: int, endpoint: Endpoint) -> str:

@@ -1,6 +1,6 @@
 """Many row events of many transactions as the content of one BINLOG statement.
 
-Rules (measured, docs/row-path.md): the table maps of a group stand once at its head; adjacent events of one table
+Rules (why: docs/row-path.md): the table maps of a group stand once at its head; adjacent events of one table
 with the same type and head are one event; only the last event of a group has STMT_END, and a group is always
 closed inside one statement, since MySQL crashes and MariaDB loses rows otherwise. A new group begins where the
 flags change, because MariaDB honours only the first event's foreign-key flag, and where a table's map changes.
@@ -25,7 +25,7 @@ class Run:
 
     __slots__ = ("flags", "head", "kind", "map", "rows", "size", "timestamp")
 
-    def __init__(  # noqa: PLR0917 - keywords cost a tenth of the hot loop
+    def __init__(  # noqa: PLR0917 - once per row event, by position for speed
         self, kind: int, timestamp: int, flags: int, head: bytes, rows: bytes, table: TableMap
     ) -> None:
         self.kind = kind

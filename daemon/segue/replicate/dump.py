@@ -1,7 +1,7 @@
 """The dump stream: mysql-replication negotiates it, raw packets come out.
 
-mysql-replication knows how to ask every kind of server for its binlog. Its own reading of the stream costs 40
-times what the packets cost (docs/row-path.md), so the connection is taken over at the moment the dump command has
+mysql-replication knows how to ask every kind of server for its binlog. It decodes every value, which passing rows on does
+not need (docs/row-path.md), so the connection is taken over at the moment the dump command has
 been sent. The socket is PyMySQL's, blocking and maybe TLS, so a thread waits on it; it holds no lock meanwhile.
 """
 

@@ -33,7 +33,7 @@ from segue.sql import Connection, connect
 
 log = get_logger("replicate")
 BATCH_BYTES: Final = 1_500_000
-"""Row bytes of a full batch; base64 adds a third (1 to 4 MB measured best, docs/row-path.md)."""
+"""Row bytes of a full batch; base64 adds a third (why this size: docs/row-path.md)."""
 PERSIST_EVERY: Final = 1.0
 """Seconds between writes of a position behind which nothing was for the target."""
 DDL_LOOK: Final = 1.0

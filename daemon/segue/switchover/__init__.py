@@ -7,6 +7,7 @@ It must not know which side is blue, how a row travels, or how a session is held
 - `machine`  the pure table of states
 - `journal`  what survives a crash
 - `guardrails/`  what must be true before
-- `fence`  making one server refuse writes, and finding out what it does now
-- `conductor`  walks the machine and does the actions
+- `conductor`  walks the machine: journal, retries, the abort wish, the report
+- `stage`  each action on the real world
+- `server`  one side: its connection, its fence, and finding out what it does now
 """
