@@ -85,12 +85,19 @@ class Deployment(_Strict):
 
 
 class TableRule(_Strict):
-    """How one table differs on the other side."""
+    """How one table differs on the other side; `schema/mapping.py` says what follows from it, both ways."""
 
     source: str = Field(pattern=r"^[^.]+\.[^.]+$")
+    """schema.table on blue, or schema.* for all tables of a schema."""
     target: str | None = Field(default=None, pattern=r"^[^.]+\.[^.]+$")
+    """The same on green; the same name when absent."""
     rename: dict[str, str] = Field(default_factory=dict)
     ignore_columns: list[str] = Field(default_factory=list)
+    """Columns of the source that are not carried to the target."""
+    allow_lossy: list[str] = Field(default_factory=list)
+    """Columns of the source whose values may lose something."""
+    default: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Values for columns that only one side has."""
 
 
 class Replicate(_Strict):

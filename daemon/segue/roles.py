@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segue.config import Config, Endpoint
+from segue.config import Config, Endpoint, Replicate
+from segue.schema.mapping import Mapping
 
 BLUE, GREEN = "blue", "green"
 
@@ -40,3 +41,12 @@ class Roles:
     @property
     def direction(self) -> str:
         return f"{self.active.label}->{self.standby.label}"
+
+
+def mapping_from(source_label: str, replicate: Replicate) -> Mapping:
+    """The configuration's mapping, which is written from blue to green, in the direction that begins at this side.
+
+    Raises ConfigError.
+    """
+    mapping = Mapping.of(replicate)
+    return mapping if source_label == BLUE else mapping.inverse()

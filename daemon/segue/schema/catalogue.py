@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from segue.schema.selection import Selection
 from segue.sql import Connection, quote
+
+
+class Wanted(Protocol):
+    """A Selection, or a Mapping."""
+
+    def wants_schema(self, schema: str) -> bool: ...
+    def wants(self, schema: str, table: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Table:
 
 
 async def read_tables(
-    conn: Connection, selection: Selection, schemas: set[str] | None = None
+    conn: Connection, selection: Wanted, schemas: set[str] | None = None
 ) -> dict[tuple[str, str], Table]:
     """All base tables that `selection` wants, by (schema, table); only within `schemas` when given."""
     names = [str(r["s"]) for r in await conn.query("SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA")]
