@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from segue.errors import ConnectionLost, ServerError
 from segue.flavour import Flavour, Identity, detect
@@ -23,6 +24,10 @@ class Server:
     @property
     def label(self) -> str:
         return self.side.label
+
+    def backend(self) -> dict[str, Any]:
+        """How another process of Segue reaches it (never for a log: the password is in it)."""
+        return {"name": self.label, **self.side.endpoint.message()}
 
     async def connection(self) -> Connection:
         """The live connection. Raises ConnectionLost or ServerError when there can be none."""

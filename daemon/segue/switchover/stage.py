@@ -19,6 +19,8 @@ from segue.switchover.server import Server
 
 log = get_logger("switchover")
 CONFIRM_LIMIT = 2.0
+MAX_LAG_AT_START = 5.0
+"""Seconds. With more the pause would be spent on catching up; the switchover waits for it first."""
 
 
 class World(Protocol):
@@ -94,7 +96,7 @@ class RealStage:
         while True:
             status = await self._world.replication()
             lag = float(status.get("lag_seconds") or 0.0)
-            if status.get("state") == "streaming" and lag < guardrails.traffic.MAX_LAG_AT_START:
+            if status.get("state") == "streaming" and lag < MAX_LAG_AT_START:
                 return {"lag_at_start": lag}
             if time.monotonic() > deadline:
                 raise Refused(

@@ -13,13 +13,31 @@ Severity = Literal["blocks", "warns"]
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What a guardrail found: one sentence with the names in it, and how to mend it.
+
+    `statement` is SQL to run on the server `on`; `mend` says in words what no statement says.
+    """
+
+    sentence: str
+    mend: str = ""
+    on: Server | None = None
+    statement: str = ""
+    severity: Severity | None = None
+    """Where it differs from the guardrail's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One thing that is not as it should be, as the operator sees it."""
 
     id: str
     severity: Severity
     sentence: str
     mend: str = ""
+    side: str = ""
+    """The label of the side on which `statement` is to be run."""
+    statement: str = ""
 
     def message(self) -> dict[str, Any]:
         return asdict(self)
@@ -35,8 +53,29 @@ class Context:
     replication: dict[str, Any] | None = None
     """The replicator's status, None when no daemon runs."""
 
+    @property
+    def both(self) -> tuple[Server, Server]:
+        return self.source, self.target
+
 
 @dataclass(frozen=True, slots=True)
 class Guardrail:
+    """Something that must be true before a switchover."""
+
     id: str
-    check: Callable[[Context], Awaitable[list[Finding]]]
+    severity: Severity
+    says: str
+    """What must be true, one sentence."""
+    check: Callable[[Context], Awaitable[list[Problem]]]
+    """Looks and changes nothing. Empty when all is well; raises SegueError when it cannot tell."""
+    unsafe: str = ""
+    """Why `--allow` does not pass over it; empty when an operator may."""
+    at_start: bool = False
+    """Also run before the daemon's first start, which is refused when it blocks."""
+
+    def finding(self, problem: Problem) -> Finding:
+        mend = problem.mend
+        if problem.statement and problem.on is not None:
+            mend = f"On {problem.on.side.where}: {problem.statement}{f' ({mend})' if mend else ''}"
+        side = problem.on.label if problem.on is not None else ""
+        return Finding(self.id, problem.severity or self.severity, problem.sentence, mend, side, problem.statement)

@@ -1,0 +1,63 @@
+"""Before the first client is let in: both sides are as they must be, and it is written down that they are equal."""
+
+from __future__ import annotations
+
+from segue.binlog.events import BinlogError
+from segue.binlog.positions import parse
+from segue.config import Config
+from segue.errors import ConfigError, Refused, SegueError
+from segue.log import get_logger
+from segue.replicate import progress
+from segue.switchover import guardrails
+from segue.switchover.journal import Journal
+from segue.switchover.server import Server
+
+log = get_logger("control")
+
+
+async def preflight(config: Config, journal: Journal, source: Server, target: Server) -> None:
+    """The first start wants both sides as they must be; later ones serve clients without the standby."""
+    try:
+        await target.connection()
+    except SegueError as error:
+        if not journal.seen:
+            raise
+        log.warning("the standby cannot be reached; clients are served all the same", error=str(error))
+        return
+    chosen = [g for g in guardrails.every() if g.at_start]
+    context = guardrails.Context(config, source, target)
+    found = [f for f in await guardrails.run(context, chosen) if f.severity == "blocks"]
+    if found:
+        raise Refused("; ".join(f.sentence for f in found), mend=" ".join(f.mend for f in found if f.mend))
+    if not journal.seen:
+        await _first_progress(config, journal.epoch, source, target)
+
+
+async def _first_progress(config: Config, epoch: int, source: Server, target: Server) -> None:
+    """Both sides count as equal at `replicate.start`: write that down on the standby before anything else."""
+    deployment = config.deployment
+    for server in (source, target):
+        _, conn = await server.get()
+        await progress.ensure(conn)
+    flavour, _ = await source.get()
+    _, there = await target.get()
+    assert source.identity is not None
+    source_id = source.identity.source_id
+    found = await progress.read(there, deployment.name)
+    if found is not None:
+        if (found.source_id, found.epoch) != (source_id, epoch):
+            raise Refused(
+                f"{target.side.where} has progress of deployment '{deployment.name}' from another source"
+                f" ({found.source_id}, epoch {found.epoch}), and {deployment.state_dir} knows nothing of it",
+                mend="Restore the state_dir; or, if both sides are equal, delete the row from segue.progress",
+            )
+        log.info("going on from the progress found on the standby", position=found.position)
+        return
+    start = config.replicate.start
+    try:
+        position = await source.position() if start == "current" else parse(
+            start, mariadb=flavour.dump_is_mariadb).text()  # fmt: skip
+    except BinlogError as error:
+        raise ConfigError(f"replicate.start: {error}", mend='Give "current", a GTID set, or "file:pos"') from None
+    await progress.initialise(there, deployment.name, source_id, position, epoch)
+    log.info("both sides count as equal from here on", position=position, source=source.label)

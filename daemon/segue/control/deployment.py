@@ -1,0 +1,269 @@
+"""One deployment, from start to stop. It lends itself to the switchover as its `World`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from segue import __version__
+from segue.config import load
+from segue.control.begin import preflight
+from segue.control.feed import FeedControl
+from segue.control.reload import changes
+from segue.control.workers import Workers
+from segue.errors import Refused, SegueError
+from segue.log import get_logger
+from segue.proxy.certificate import ensure_certificate
+from segue.roles import Roles
+from segue.switchover import guardrails
+from segue.switchover.conductor import Conductor
+from segue.switchover.journal import Journal
+from segue.switchover.machine import BEFORE_COMMIT, State
+from segue.switchover.server import Server
+from segue.switchover.stage import RealStage
+
+log = get_logger("control")
+WATCH_SECONDS = 2.0
+
+
+class Control:
+    """The daemon's middle: everybody is asked through it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = load(path)
+        self.journal = Journal(self.config.deployment.state_dir, self.config.deployment.name)
+        self._servers = self._make_servers(Roles.of(self.config, self.journal.active))
+        self.conductor = Conductor(self.journal, RealStage(self))
+        self.feed = FeedControl(self.config.deployment.name)
+        self.workers: Workers | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._paused_until: asyncio.TimerHandle | None = None
+
+    # -- what the switchover needs -------------------------------------------------------------------------
+
+    @property
+    def source(self) -> Server:
+        run = self.conductor.run
+        return self._servers[run.source if run else self.journal.active]
+
+    @property
+    def target(self) -> Server:
+        label = self.source.label
+        return next(server for other, server in self._servers.items() if other != label)
+
+    @property
+    def drain_timeout(self) -> float:
+        return self.config.proxy.drain_timeout
+
+    @property
+    def max_pause(self) -> float:
+        return self.config.proxy.max_pause
+
+    @property
+    def epoch(self) -> int:
+        return self.journal.epoch
+
+    @property
+    def deployment(self) -> str:
+        return self.config.deployment.name
+
+    def guard(self, replication: dict[str, Any] | None) -> guardrails.Context:
+        return guardrails.Context(self.config, self.source, self.target, replication)
+
+    async def replication(self) -> dict[str, Any]:
+        return await self.feed.status()
+
+    async def drain_replication(self, position: str, timeout: float) -> dict[str, Any]:
+        return await self.feed.drain(position, timeout)
+
+    async def stop_replication(self) -> None:
+        await self.feed.stop()
+
+    async def start_replication(self, source: Server, target: Server, epoch: int) -> None:
+        self.feed.direct(source, target, self.config.replicate, epoch)
+        await self.feed.start()
+
+    async def hold_clients(self, timeout: float) -> dict[str, Any]:
+        if self.workers is None:
+            return {"held": 0, "waiting": []}
+        return await self.workers.hold(timeout)
+
+    async def release_clients(self, active: Server) -> dict[str, Any]:
+        if self.workers is None:
+            return {"dropped": 0, "relocated": 0}
+        return await self.workers.release(active)
+
+    # -- start and stop ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Check, recover, open the port, start the children. Raises SegueError with nothing changed."""
+        await preflight(self.config, self.journal, self.source, self.target)
+        workers = self.workers = Workers(self.config.proxy, self._client_certificate(), self.source)
+        self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
+        recovered = await self.conductor.recover()
+        if recovered is None:
+            await self._assert_roles(first=True)
+        self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
+        self.feed.launch()
+        await workers.start()
+        self.journal.mark_seen()
+        self.spawn(self._watch())
+        if self.config.admin.http is not None:
+            log.warning("admin.http is not served by this version; use the admin socket", http=self.config.admin.http)
+
+    async def stop(self) -> None:
+        """Drain and stop: clients leave at safe points, the replicator finishes its batch."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self.workers is not None:
+            await self.workers.stop(self.drain_timeout)
+        try:
+            await self.feed.stop()
+        except (SegueError, TimeoutError) as error:
+            log.warning("the replicator did not stop by itself", error=str(error))
+        await self.feed.end()
+        for server in self._servers.values():
+            await server.close()
+        self.journal.close()
+
+    def spawn(self, job: Any) -> asyncio.Task[Any]:
+        """Run a coroutine beside, and see that it is not collected before it ends."""
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _client_certificate(self) -> tuple[Path, Path]:
+        proxy = self.config.proxy
+        if proxy.tls_cert and proxy.tls_key:
+            return proxy.tls_cert, proxy.tls_key
+        return ensure_certificate(self.config.deployment.state_dir)
+
+    async def _assert_roles(self, *, first: bool = False) -> None:
+        """The standby accepts no writes but ours: set it, and set it again after it was restarted."""
+        if self.conductor.run is not None:
+            return
+        standby = self.target
+        try:
+            writable = not await standby.held_by()
+            # The answer may have been long under way: only if nothing has been exchanged meanwhile.
+            if writable and self.conductor.run is None and standby is self.target:
+                log.warning("the standby accepted writes, making it read-only", side=standby.label)
+                await standby.unfence(writable=False)
+            held = await self.source.held_by() if first else []
+            if held:
+                log.error("the active side refuses writes", side=self.source.label, variables=held)
+        except SegueError as error:
+            if first and not self.journal.seen:
+                raise
+            log.debug("a server cannot be asked now", error=str(error))
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self._assert_roles()
+
+    # -- commands ------------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Clients are held by an operator, not by a switchover."""
+        return self.workers is not None and self.workers.holding and self.conductor.run is None
+
+    async def status(self) -> dict[str, Any]:
+        replication, proxy = await asyncio.gather(self.replication(), self._proxy_status())
+        keys = ("state", "direction", "lag_seconds", "transactions", "rows", "source_position",
+                "applied_position", "error", "mend")  # fmt: skip
+        return {
+            "deployment": self.deployment,
+            "version": __version__,
+            "phase": str(self.conductor.phase),
+            "active": self.journal.active,
+            "epoch": self.epoch,
+            "paused": self.paused,
+            "replication": {k: replication.get(k) for k in keys} | {"details": replication},
+            "proxy": proxy,
+            "last_switchover": self.conductor.last,
+        }
+
+    async def _proxy_status(self) -> dict[str, Any]:
+        if self.workers is None:
+            return {"clients": 0, "in_transaction": 0, "held": 0, "dropped": 0, "relocated": 0, "accepted": 0,
+                    "listen": self.config.proxy.listen, "workers": []}  # fmt: skip
+        return await self.workers.status()
+
+    async def switchover(self, timeout: float) -> dict[str, Any]:
+        """Swap the roles. Raises Refused with the reason when it was aborted; everything is as before then."""
+        if self.paused:
+            raise Refused("clients are paused by an operator", mend="segue resume first")
+        report = await self.conductor.switchover(self.source.label, self.target.label, timeout)
+        self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
+        if report["outcome"] != "done":
+            raise Refused("; ".join(report["errors"]), mend=" ".join(dict.fromkeys(report["mend"])))
+        return report
+
+    async def check(self) -> list[guardrails.Finding]:
+        return await guardrails.run(self.guard(await self.replication()))
+
+    def abort(self) -> bool:
+        """Stop a switchover that has not committed; False when there is none."""
+        return self.conductor.abort()
+
+    async def rollback(self, timeout: float) -> dict[str, Any]:
+        """Abort a switchover that has not committed, else switch back to where the last one came from."""
+        if self.abort():
+            return await self.conductor.wait_end() or {}
+        if self.epoch == 1:
+            raise Refused("there was no switchover to go back from", mend="segue switchover makes the first one")
+        return await self.switchover(timeout)
+
+    async def pause(self, limit: float | None) -> dict[str, Any]:
+        """Hold all clients at safe points; released by `resume`, or by itself after `limit` seconds."""
+        if self.conductor.run is not None:
+            raise Refused(f"a switchover is under way ({self.conductor.phase})", mend="Wait until it ends")
+        result = await self.hold_clients(self.drain_timeout)
+        if result["waiting"]:
+            await self.release_clients(self.source)
+            names = ", ".join(str(s["client"]) for s in result["waiting"][:5])
+            raise Refused(f"{len(result['waiting'])} sessions did not reach a safe point: {names}",
+                          mend="Let them finish or raise proxy.drain_timeout")  # fmt: skip
+        seconds = limit or self.max_pause
+        loop = asyncio.get_running_loop()
+        self._paused_until = loop.call_later(seconds, lambda: self.spawn(self._resume_late(seconds)))
+        return {"held": result["held"], "released_after_seconds": seconds}
+
+    async def _resume_late(self, seconds: float) -> None:
+        log.warning("paused for as long as allowed, releasing the clients", seconds=seconds)
+        await self.resume()
+
+    async def resume(self) -> dict[str, Any]:
+        if self.conductor.run is not None and self.conductor.run.state in BEFORE_COMMIT | {State.OPENING}:
+            raise Refused("a switchover holds the clients", mend="It releases them; SIGUSR2 aborts it")
+        if self._paused_until is not None:
+            self._paused_until.cancel()
+            self._paused_until = None
+        return await self.release_clients(self.source)
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again. What cannot change in a running daemon is refused by name."""
+        if self.conductor.run is not None:
+            raise Refused("a switchover is under way", mend="Reload when it has ended")
+        new = load(self.path)
+        changed = changes(self.config, new)
+        self.config = new
+        if {"blue", "green"} & set(changed):
+            for server in self._servers.values():
+                await server.close()
+            self._servers = self._make_servers(Roles.of(new, self.journal.active))
+            if self.workers is not None:
+                await self.workers.redirect(self.source)
+        if set(changed) & {"blue", "green", "replicate"}:
+            await self.stop_replication()
+            await self.start_replication(self.source, self.target, self.epoch)
+        return {"changed": changed}
+
+    @staticmethod
+    def _make_servers(roles: Roles) -> dict[str, Server]:
+        return {side.label: Server(side) for side in (roles.active, roles.standby)}

@@ -1,0 +1,79 @@
+"""The replicator: which way it runs, and that one that died goes on the same way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from segue.config import Replicate
+from segue.errors import PeerGone
+from segue.ipc import Channel
+from segue.log import get_logger
+from segue.supervisor import Child
+from segue.switchover.server import Server
+
+log = get_logger("control")
+STATUS_LIMIT = 2.0
+
+
+class FeedControl:
+    """`direct` says from where to where; it runs from `start` until `stop`."""
+
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self._child = Child("replicator", "segue.replicate", self._begin, self._notice)
+        self._wanted = False
+        self._order: dict[str, Any] = {}
+
+    def direct(self, source: Server, target: Server, replicate: Replicate, epoch: int) -> None:
+        """What the next start does."""
+        self._order = {
+            "deployment": self._deployment,
+            "source": source.backend(),
+            "target": target.backend(),
+            "replicate": replicate.model_dump(mode="json"),
+            "epoch": epoch,
+        }
+
+    def launch(self) -> None:
+        """Start the process, which begins as directed."""
+        self._wanted = True
+        self._child.start()
+
+    async def start(self) -> None:
+        self._wanted = True
+        if self._child.ready.is_set():
+            await self._child.request("start", limit=10.0, **self._order)
+
+    async def stop(self) -> None:
+        """Finish the batch under way and stand still."""
+        self._wanted = False
+        with contextlib.suppress(PeerGone):
+            await self._child.request("stop", limit=5.0)
+
+    async def end(self) -> None:
+        await self._child.stop()
+
+    async def status(self) -> dict[str, Any]:
+        try:
+            return await self._child.request("status", limit=STATUS_LIMIT)
+        except (PeerGone, TimeoutError) as error:
+            return {"state": "starting", "error": str(error) or "no answer from the replicator"}
+
+    async def drain(self, position: str, timeout: float) -> dict[str, Any]:
+        """Until the target has applied exactly up to `position`; a replicator that dies meanwhile is waited for."""
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    return await self._child.request("drain", position=position, timeout=timeout)
+                except PeerGone:
+                    await self._child.ready.wait()
+
+    async def _begin(self, channel: Channel) -> None:
+        if self._wanted:
+            await channel.request("start", limit=10.0, **self._order)
+
+    def _notice(self, op: str, args: dict[str, Any]) -> None:
+        if op == "state":
+            log.info("replication", **{k: v for k, v in args.items() if k in ("state", "direction", "error", "mend")})

@@ -1,0 +1,139 @@
+"""The proxy workers as one: they share a port, are asked together, and start anew in the present state."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+from segue.config import Proxy
+from segue.errors import ConfigError, PeerGone, SegueError
+from segue.ipc import Channel
+from segue.supervisor import Child
+from segue.switchover.server import Server
+
+STATUS_LIMIT = 2.0
+_COUNTS = ("clients", "in_transaction", "held", "dropped", "relocated", "accepted")
+
+
+class Workers:
+    """`serving` is the side that clients are sent to: a worker that starts anew inside a switchover must go
+    where the others went."""
+
+    def __init__(self, proxy: Proxy, certificate: tuple[Path, Path], serving: Server) -> None:
+        self._proxy = proxy
+        self._certificate = certificate
+        self._serving = serving
+        self.holding = False
+        self._listeners = _listen(proxy.listen, proxy.workers)
+        self._children = [
+            Child(
+                f"proxy-{n}", "segue.proxy",
+                lambda channel, number=n: self._begin(channel, number),  # type: ignore[misc]
+                pass_fds=(listener.fileno(),),
+            )
+            for n, listener in enumerate(self._listeners)
+        ]  # fmt: skip
+
+    async def start(self, limit: float = 20.0) -> None:
+        """Until all of them serve."""
+        for child in self._children:
+            child.start()
+        async with asyncio.timeout(limit):
+            for child in self._children:
+                await child.ready.wait()
+
+    async def stop(self, drain: float) -> None:
+        """Clients leave at safe points, for `drain` seconds at most; then the port is closed."""
+        with contextlib.suppress(SegueError, TimeoutError):
+            await self.ask("stop", drain + 2.0, timeout=drain)
+        for child in self._children:
+            await child.stop()
+        for listener in self._listeners:
+            listener.close()
+
+    async def ask(self, op: str, limit: float, /, **args: Any) -> list[dict[str, Any]]:
+        """Ask all workers at once. One that died has no clients to hold; it starts in the present state."""
+
+        async def one(worker: Child) -> dict[str, Any] | None:
+            try:
+                return await worker.request(op, limit=limit, **args)
+            except PeerGone:
+                return None
+
+        answers = await asyncio.gather(*(one(w) for w in self._children))
+        empty = {"held": 0, "waiting": []}
+        return [a if a is not None else dict(empty) for a in answers]
+
+    async def hold(self, timeout: float) -> dict[str, Any]:
+        """Hold all clients at safe points: `held`, and `waiting` with those that did not get there in time."""
+        self.holding = True
+        answers = await self.ask("hold", timeout + 2.0, timeout=timeout)
+        return {
+            "held": sum(int(a["held"]) for a in answers),
+            "waiting": [s for a in answers for s in a["waiting"]],
+        }
+
+    async def release(self, active: Server) -> dict[str, Any]:
+        """Let them go on, on `active`: how many were `relocated` and `dropped`."""
+        self.holding, self._serving = False, active
+        answers = await self.ask("release", 10.0, active=active.backend(), ramp_ms=0)
+        return {key: sum(int(a.get(key, 0)) for a in answers) for key in ("dropped", "relocated")}
+
+    async def redirect(self, active: Server) -> None:
+        """The same side is reached otherwise now."""
+        self._serving = active
+        await self.ask("backend", 10.0, active=active.backend())
+
+    async def status(self) -> dict[str, Any]:
+        total = dict.fromkeys(_COUNTS, 0)
+        workers = []
+        for answer in await self.ask("status", STATUS_LIMIT):
+            workers.append(answer)
+            for key in total:
+                total[key] += int(answer.get(key, 0))
+        return total | {"listen": self._proxy.listen, "workers": workers}
+
+    async def _begin(self, channel: Channel, number: int) -> None:
+        cert, key = self._certificate
+        await channel.request(
+            "start", limit=10.0, listen_fd=self._listeners[number].fileno(), worker=number,
+            active=self._serving.backend(), tls_cert=str(cert), tls_key=str(key),
+            max_pause=self._proxy.max_pause, held=self.holding,
+        )  # fmt: skip
+
+
+def _listen(address: str, workers: int) -> list[socket.socket]:
+    """One listening socket per worker on the shared port, held here so that a worker's death closes no port.
+
+    Raises ConfigError when the port is taken. With SO_REUSEPORT a second daemon could share it unnoticed, so
+    the port is first taken without.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listeners: list[socket.socket] = []
+    try:
+        probe = socket.socket(family, socket.SOCK_STREAM)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, int(port)))
+        probe.listen(1)
+        probe.close()
+        for _ in range(workers):
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((host, int(port)))
+            listener.listen(4096)
+            listener.setblocking(False)
+            listeners.append(listener)
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        raise ConfigError(
+            f"cannot listen on proxy.listen = {address}: {error.strerror}",
+            mend="Stop what uses that port, or give another one",
+        ) from None
+    return listeners

@@ -1,0 +1,26 @@
+"""Without transactions, rows and the progress written with them can part in a crash."""
+
+from __future__ import annotations
+
+from segue.schema import Selection, read_tables
+from segue.sql import name
+from segue.switchover.guardrails.base import Context, Guardrail, Problem
+
+
+async def _check(context: Context) -> list[Problem]:
+    selection = Selection(context.config.replicate.schemas, context.config.replicate.exclude)
+    found = []
+    for server in context.both:
+        _, conn = await server.get()
+        found += [
+            Problem(f"table {t.full_name} on {server.side.where} has engine {t.engine}, which is not transactional",
+                    "", server, f"ALTER TABLE {name(t.schema, t.name)} ENGINE = InnoDB;")
+            for t in (await read_tables(conn, selection)).values() if not t.transactional
+        ]  # fmt: skip
+    return found
+
+
+GUARDRAIL = Guardrail(
+    "engine", "blocks", "Every replicated table's engine is transactional.", _check,
+    unsafe="a crash could lose or double rows",
+)  # fmt: skip

@@ -1,0 +1,24 @@
+"""The set of guardrails: found by themselves, one id each, passed over one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from segue.errors import Refused
+from segue.switchover import guardrails
+
+
+def test_each_module_is_one_guardrail_named_by_its_id() -> None:
+    found = guardrails.every()
+    assert len({g.id for g in found}) == len(found)
+    for one in found:
+        assert one.says.endswith("."), one.id
+        assert one.check.__module__.rsplit(".", 1)[-1] in (one.id, "settings")
+
+
+def test_allow_is_by_id_and_never_what_is_unsafe() -> None:
+    assert guardrails.allowed(["sql_mode", "accounts"]) == {"sql_mode", "accounts"}
+    with pytest.raises(Refused, match="no guardrail 'all'"):
+        guardrails.allowed(["all"])
+    with pytest.raises(Refused, match="both sides would accept writes"):
+        guardrails.allowed(["target_read_only"])
