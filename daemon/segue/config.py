@@ -6,6 +6,7 @@ Enters: a path. Leaves: a `Config` whose passwords are resolved (file, environme
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import stat
 import tomllib
@@ -39,7 +40,15 @@ def _address(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"'{value}' is not a network in CIDR form (for example 10.1.0.0/16): {error}") from None
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Cidr = Annotated[str, AfterValidator(_network)]
 
 
 class Endpoint(_Strict):
@@ -55,6 +64,7 @@ class Endpoint(_Strict):
     tls_ca: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    proxy_protocol: bool = False
 
     @model_validator(mode="after")
     def _one_password(self) -> Endpoint:
@@ -123,6 +133,18 @@ class Proxy(_Strict):
     max_pause: float = Field(default=10.0, gt=0, le=3600)
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    max_clients: int = Field(default=0, ge=0, le=10_000_000)
+    connect_timeout: float = Field(default=10.0, gt=0, le=3600)
+    idle_timeout: float = Field(default=0.0, ge=0, le=10_000_000)
+    max_failed_logins: int = Field(default=0, ge=0, le=1_000_000)
+    failed_login_window: float = Field(default=60.0, gt=0, le=86400)
+    proxy_protocol_from: list[Cidr] = Field(default_factory=list, max_length=256)
+
+    def limits(self) -> dict[str, Any]:
+        """What a worker's door keeps to, see `proxy.limits`."""
+        keys = {"max_clients", "connect_timeout", "idle_timeout", "max_failed_logins", "failed_login_window",
+                "proxy_protocol_from"}  # fmt: skip
+        return self.model_dump(mode="json", include=keys)
 
 
 class Admin(_Strict):

@@ -24,7 +24,7 @@ class Deployment:
 
     def __init__(self, folder: Path, blue: Server, green: Server, *, schemas: tuple[str, ...] = ("shop",),
                  workers: int = 1, drain_timeout: float = 5.0, max_pause: float = 10.0, plugin: str = "",
-                 replicate: str = "", accounts: bool = True) -> None:  # fmt: skip
+                 replicate: str = "", proxy: str = "", accounts: bool = True) -> None:  # fmt: skip
         self.folder = folder
         self.blue = blue
         self.green = green
@@ -50,7 +50,7 @@ class Deployment:
             f'[deployment]\nname = "lab"\nstate_dir = "{folder / "state"}"\n{sides}'
             f"[replicate]\nschemas = [{listed}]\n{replicate}\n"
             f'[proxy]\nlisten = "127.0.0.1:{self.port}"\nworkers = {workers}\n'
-            f"drain_timeout = {drain_timeout}\nmax_pause = {max_pause}\n"
+            f"drain_timeout = {drain_timeout}\nmax_pause = {max_pause}\n{proxy}\n"
             f'[admin]\nsocket = "{self.socket}"\n'
         )
 

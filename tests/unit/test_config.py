@@ -33,6 +33,12 @@ listen = "0.0.0.0:6446"
 workers = 2
 drain_timeout = 5.0
 max_pause = 10.0
+max_clients = 500
+connect_timeout = 5.0
+idle_timeout = 3600.0
+max_failed_logins = 20
+failed_login_window = 30.0
+proxy_protocol_from = ["10.1.0.0/24", "fd00::/8"]
 [admin]
 socket = "/run/segue/segue.sock"
 http = "127.0.0.1:9646"
@@ -65,6 +71,13 @@ def test_every_key(file: Path) -> None:
         ("workers = 2", 'workers = "x"', "proxy.workers"),
         ("drain_timeout = 5.0", "drain_timeout = -1", "proxy.drain_timeout"),
         ('listen = "0.0.0.0:6446"', 'listen = "6446"', "HOST:PORT"),
+        ("max_clients = 500", "max_clients = -1", "proxy.max_clients"),
+        ("connect_timeout = 5.0", "connect_timeout = 0", "proxy.connect_timeout"),
+        ("idle_timeout = 3600.0", "idle_timeout = -5", "proxy.idle_timeout"),
+        ("max_failed_logins = 20", "max_failed_logins = 1.5", "proxy.max_failed_logins"),
+        ("failed_login_window = 30.0", "failed_login_window = 0", "proxy.failed_login_window"),
+        ('"fd00::/8"', '"10.1.0.1/24"', "CIDR"),
+        ('"fd00::/8"', '"everybody"', "CIDR"),
         ('on_ddl = "stop"', 'on_ddl = "hope"', "replicate.on_ddl"),
         ('tls = "required"', 'tls = "maybe"', "blue.tls"),
         ('tls = "required"', 'tls = "verify-ca"', "tls_ca"),

@@ -11,6 +11,12 @@ from rich.table import Table
 __all__ = ["escape", "findings", "report", "status"]
 
 
+_WHY = {
+    "max_clients": "refused over max_clients", "failed_logins": "refused for failed logins",
+    "proxy_protocol": "refused for their PROXY header", "connect": "closed before login", "idle": "closed while idle",
+}  # fmt: skip
+
+
 def status(value: dict[str, Any]) -> RenderableType:
     replication, proxy, last = value["replication"], value["proxy"], value["last_switchover"]
     table = Table.grid(padding=(0, 2))
@@ -39,6 +45,9 @@ def status(value: dict[str, Any]) -> RenderableType:
         f"{proxy['clients']} ({proxy['in_transaction']} in a transaction, {proxy['held']} held,"
         f" {proxy['dropped']} dropped so far) on {proxy['listen']}",
     )
+    turned_away = {**proxy.get("refused", {}), **proxy.get("timed_out", {})}
+    if any(turned_away.values()):
+        table.add_row("", ", ".join(f"{n} {_WHY[k]}" for k, n in turned_away.items() if n and k in _WHY))
     if last:
         pause = "" if last.get("pause_ms") is None else f", pause {last['pause_ms']} ms"
         table.add_row("last switchover", f"{last['outcome']} {last['source']} -> {last['target']}{pause}")

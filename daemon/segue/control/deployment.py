@@ -259,6 +259,8 @@ class Control:
             self._servers = self._make_servers(Roles.of(new, self.journal.active))
             if self.workers is not None:
                 await self.workers.redirect(self.source)
+        if "proxy" in changed and self.workers is not None:
+            await self.workers.reconfigure(new.proxy)
         if set(changed) & {"blue", "green", "replicate"}:
             await self.stop_replication()
             await self.start_replication(self.source, self.target, self.epoch)

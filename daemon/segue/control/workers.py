@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from segue.config import Proxy
 from segue.errors import ConfigError, PeerGone, SegueError
 from segue.ipc import Channel
+from segue.proxy.limits import shared_memory
 from segue.supervisor import Child
 from segue.switchover.server import Server
 
@@ -28,11 +32,12 @@ class Workers:
         self._serving = serving
         self.holding = False
         self._listeners = _listen(proxy.listen, proxy.workers)
+        self._ledger = shared_memory(proxy.workers)
         self._children = [
             Child(
                 f"proxy-{n}", "segue.proxy",
                 lambda channel, number=n: self._begin(channel, number),  # type: ignore[misc]
-                pass_fds=(listener.fileno(),),
+                pass_fds=(listener.fileno(), self._ledger),
             )
             for n, listener in enumerate(self._listeners)
         ]  # fmt: skip
@@ -53,6 +58,7 @@ class Workers:
             await child.stop()
         for listener in self._listeners:
             listener.close()
+        os.close(self._ledger)
 
     async def ask(self, op: str, limit: float, /, **args: Any) -> list[dict[str, Any]]:
         """Ask all workers at once. One that died has no clients to hold; it starts in the present state."""
@@ -87,6 +93,11 @@ class Workers:
         self._serving = active
         await self.ask("backend", 10.0, active=active.backend())
 
+    async def reconfigure(self, proxy: Proxy) -> None:
+        """Limits that changed hold from now on; who is in already stays."""
+        self._proxy = proxy
+        await self.ask("limits", 10.0, limits=proxy.limits())
+
     async def status(self) -> dict[str, Any]:
         total = dict.fromkeys(_COUNTS, 0)
         workers = []
@@ -94,15 +105,25 @@ class Workers:
             workers.append(answer)
             for key in total:
                 total[key] += int(answer.get(key, 0))
-        return total | {"listen": self._proxy.listen, "workers": workers}
+        counts = {kind: _sums(w.get(kind, {}) for w in workers) for kind in ("refused", "timed_out")}
+        return total | counts | {
+            "listen": self._proxy.listen, "limits": self._proxy.limits(), "workers": workers,
+        }  # fmt: skip
 
     async def _begin(self, channel: Channel, number: int) -> None:
         cert, key = self._certificate
         await channel.request(
             "start", limit=10.0, listen_fd=self._listeners[number].fileno(), worker=number,
             active=self._serving.backend(), tls_cert=str(cert), tls_key=str(key),
-            max_pause=self._proxy.max_pause, held=self.holding,
+            max_pause=self._proxy.max_pause, held=self.holding, limits=self._proxy.limits(), ledger_fd=self._ledger,
         )  # fmt: skip
+
+
+def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total)
 
 
 def _listen(address: str, workers: int) -> list[socket.socket]:
@@ -125,6 +146,7 @@ def _listen(address: str, workers: int) -> list[socket.socket]:
             listener = socket.socket(family, socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # inherited: finds clients whose host is gone
             listener.bind((host, int(port)))
             listener.listen(4096)
             listener.setblocking(False)

@@ -6,6 +6,7 @@ client.
 
 - `hot`  the two protocols that take each chunk
 - `session`  one client and its server connection, forwarding and safe points
+- `door`  who may come in and for how long one is waited for; `limits` the numbers, and counts that workers share
 - `login`  the relayed login, TLS on either hop
 - `tls`  TLS over a transport, by memory buffers
 - `relocation`  what happens to held sessions when the active side is another (the seam for moving them live)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from segue.wire.constants import CLIENT_DEPRECATE_EOF, CLIENT_SSL, ProtocolError
 from segue.wire.framing import PacketCutter, error_payload, packet
 from segue.wire.login import Answer, Greeting, is_ssl_request, switch_request
+from segue.wire.proxyproto import looks_like_header
 
 _LOGIN_LIMIT = 1 << 20
 _FULL_AUTHENTICATION = b"\x01\x04"
@@ -36,7 +37,7 @@ class Hops(Protocol):
     def server_wants_tls(self, *, client_tls: bool) -> bool: ...
     def tls_offered(self) -> bool: ...
     def logged_in(self, payload: bytes, user: str, *, deprecate_eof: bool) -> None: ...
-    def login_failed(self) -> None: ...
+    def login_failed(self, payload: bytes = b"") -> None: ...
 
 
 class Login:
@@ -70,6 +71,11 @@ class Login:
     def greeting(self) -> Greeting | None:
         return self._greeting
 
+    @property
+    def client_next(self) -> int:
+        """The sequence number of the next packet to the client."""
+        return self._client_next
+
     def from_server(self, data: bytes) -> None:
         """Raises ProtocolError when the server does not keep to the protocol."""
         for payload in self._server.feed(data):
@@ -78,6 +84,8 @@ class Login:
 
     def from_client(self, data: bytes) -> None:
         """Raises ProtocolError when the client does not keep to the protocol."""
+        if not self._answered and looks_like_header(data):
+            raise ProtocolError("a PROXY header from an address that proxy.proxy_protocol_from does not list")
         for payload in self._client.feed(data):
             self._client_next = self._client.sequence + 1
             if self._answered:
@@ -113,7 +121,7 @@ class Login:
         if first == 0x00:
             self._hops.logged_in(payload, self.user, deprecate_eof=self._deprecate_eof)
         elif first == 0xFF:
-            self._hops.login_failed()
+            self._hops.login_failed(payload)
 
     def _answer(self, answer: Answer) -> None:
         if self._greeting is None:

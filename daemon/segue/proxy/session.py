@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from segue.log import get_logger
 from segue.proxy.hot import Client, Server
+from segue.proxy.limits import Address, show
 from segue.proxy.login import Login
 from segue.proxy.tls import Backend, TlsPipe
 from segue.wire import reply
@@ -43,6 +44,7 @@ _STATEMENT_COMMANDS = frozenset(
     {COM_STMT_EXECUTE, COM_STMT_FETCH, COM_STMT_SEND_LONG_DATA, COM_STMT_CLOSE, COM_STMT_RESET, COM_RESET_CONNECTION}
 )
 _LEAVE_SECONDS = 0.05
+_FLUSH_SECONDS = 10.0
 
 
 class Phase(IntEnum):
@@ -58,12 +60,15 @@ class Session:
     """One client. All methods run in the worker's loop."""
 
     __slots__ = ("_full", "_infile_rest", "_kept", "_login", "_paused", "_skip", "address", "client", "client_tls",
-                 "client_write", "connection_id", "cursors", "fast", "greeting", "held", "last_statement", "long_data",
-                 "own_ping", "phase", "server", "server_tls", "server_write", "since", "tracker", "user", "watched",
+                 "client_write", "connection_id", "cursors", "fast", "greeting", "held", "last_statement", "local", "long_data",
+                 "own_ping", "peer", "phase", "server", "server_tls", "server_write", "since", "tracker", "user", "watched",
                  "worker")  # fmt: skip
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, peer: Address, local: Address) -> None:
         self.worker = worker
+        self.peer = peer
+        """The client, as a load balancer in front may have said; `local` is where it connected to."""
+        self.local = local
         self.phase: int = Phase.CONNECTING
         self.tracker = reply.ReplyTracker()
         self.client: Any = None
@@ -101,8 +106,7 @@ class Session:
     def accepted(self, transport: Any) -> None:
         self.client = transport
         self.client_write = transport.write
-        peer = transport.get_extra_info("peername")
-        self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
+        self.address = show(self.peer)
         self.worker.joined(self)
         if self.worker.holding:
             self.held = True  # the greeting waits for the release
@@ -117,7 +121,7 @@ class Session:
             await backend.open(lambda: Server(self))
         except (OSError, TimeoutError) as error:
             text = f"segue: cannot reach the {backend.name} server: {error or 'no answer'}"
-            self.to_client(packet(error_payload(1040, "08004", text), 0))
+            self.to_client(packet(error_payload(1040, "", text), 0))
             self.close_client()
 
     def connected(self, transport: Any) -> None:
@@ -126,6 +130,8 @@ class Session:
             return
         self.server = transport
         self.server_write = transport.write
+        if introduction := self.worker.active.introduction(self.peer, self.local):
+            transport.write(introduction)
         self.phase = Phase.LOGIN
         self._login = Login(self)
 
@@ -166,6 +172,7 @@ class Session:
             self.greeting = login.greeting
             self.connection_id = login.greeting.connection_id
         self._login = None
+        self.worker.door.entered(self)
         self.user = user or self.user
         self.phase = Phase.COMMAND
         self.tracker.deprecate_eof = deprecate_eof
@@ -175,8 +182,9 @@ class Session:
         if self.worker.holding:
             self.try_hold()
 
-    def login_failed(self) -> None:
+    def login_failed(self, payload: bytes = b"") -> None:
         self._login = None
+        self.worker.door.login_refused(self, payload)
         self.close_client()
 
     # -- bytes ---------------------------------------------------------------------------------------------------
@@ -438,9 +446,23 @@ class Session:
 
     # -- end -----------------------------------------------------------------------------------------------------------
 
+    def dismiss(self, code: int, state: str, text: str) -> None:
+        """End the session with an error, said where the protocol has room for it: not inside a reply."""
+        sequence: int | None = None
+        if self._login is not None:
+            sequence = self._login.client_next
+        elif self.phase == Phase.CONNECTING or (self.phase == Phase.COMMAND and self.tracker.state == reply.IDLE):
+            sequence = 0
+        if sequence is not None:
+            state = state if self.phase == Phase.COMMAND or sequence else ""
+            self.to_client(packet(error_payload(code, state, f"segue: {text}"), sequence))
+        self.close_client()
+
     def close_client(self) -> None:
-        """End both connections, what was written to the client still goes out."""
+        """End both connections, what was written to the client still goes out if it is read in time."""
         if self.client is not None:
+            if self.client.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.client.abort)
             self.client.close()
         self._end()
 

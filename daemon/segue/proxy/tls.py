@@ -11,7 +11,9 @@ import ssl
 from typing import Any
 
 from segue.config import Endpoint
+from segue.proxy.limits import Address
 from segue.sql import tls_context
+from segue.wire.proxyproto import build
 
 _READ = 1 << 16
 
@@ -86,6 +88,10 @@ class Backend:
         if self.context is None:
             return False
         return client_tls if self.endpoint.tls == "preferred" else True
+
+    def introduction(self, client: Address, local: Address) -> bytes:
+        """What a new connection for this client says first: the PROXY header where the server wants it."""
+        return build(client, local) if self.endpoint.proxy_protocol else b""
 
     async def open(self, factory: Any) -> Any:
         """Connect a protocol to the server. Raises OSError or TimeoutError."""

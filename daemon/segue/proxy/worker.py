@@ -13,6 +13,8 @@ from segue.child import open_channel
 from segue.errors import SegueError
 from segue.log import get_logger
 from segue.proxy.certificate import server_context
+from segue.proxy.door import Door
+from segue.proxy.limits import Ledger, Limits
 from segue.proxy.relocation import LeaveAtSafePoint, Relocation
 from segue.proxy.session import Session
 from segue.proxy.tls import Backend
@@ -33,6 +35,7 @@ class Worker:
         self._dropped = 0
         self._relocated = 0
         self._accepted = 0
+        self.door = Door(self, Limits(), Ledger())
         self._server: asyncio.Server | None = None
         self._all_held = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -50,6 +53,9 @@ class Worker:
             case "backend":
                 self.active = Backend(args["active"])
                 return None
+            case "limits":
+                self.door.limits = Limits.from_message(args["limits"])
+                return None
             case "status":
                 return self.status()
             case "sessions":
@@ -63,11 +69,14 @@ class Worker:
         self.number = int(args.get("worker", 0))
         if args.get("tls_cert"):
             self.tls = server_context(args["tls_cert"], args["tls_key"])
+        ledger = Ledger(self.number, args.get("ledger_fd"))
+        self.door = Door(self, Limits.from_message(args.get("limits", {})), ledger)
+        self.spawn(self.door.watch())
         if args.get("held"):
             self.holding, self.hold_began = True, time.monotonic()
         sock = socket.socket(fileno=int(args["listen_fd"]))
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Session(self).protocol(), sock=sock, backlog=4096)
+        self._server = await loop.create_server(self.door.entrance, sock=sock, backlog=4096)
         gc.collect()
         gc.freeze()  # what is there now stays: collections look only at what comes
         gc.set_threshold(50_000, 20, 20)
@@ -78,9 +87,12 @@ class Worker:
     def joined(self, session: Session) -> None:
         self._accepted += 1
         self.sessions.add(session)
+        self.door.count(len(self.sessions))
 
     def left(self, session: Session) -> None:
         self.sessions.discard(session)
+        self.door.gone(session)
+        self.door.count(len(self.sessions))
         if self.holding:
             self.one_held()
 
@@ -151,6 +163,7 @@ class Worker:
             "dropped": self._dropped,
             "relocated": self._relocated,
             "accepted": self._accepted,
+            **self.door.status(),
         }
 
 

@@ -36,6 +36,8 @@ class PacketCutter:
         while end - pos >= 4:
             length = data[pos] | data[pos + 1] << 8 | data[pos + 2] << 16
             after = pos + 4 + length
+            if length > self._limit:
+                raise ProtocolError(f"a packet of more than {self._limit} bytes")
             if after > end:
                 break
             payload = data[pos + 4 : after]
@@ -69,5 +71,5 @@ def lenenc(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def error_payload(code: int, state: str, text: str) -> bytes:
-    """An ERR packet's payload."""
-    return b"\xff" + code.to_bytes(2, "little") + b"#" + state.encode() + text.encode()
+    """An ERR packet's payload. Before the greeting it has no SQLSTATE: capabilities are not known then."""
+    return b"\xff" + code.to_bytes(2, "little") + (b"#" + state.encode() if state else b"") + text.encode()
