@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PYTHONPATH := scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-unit lint types bench bench-apply bench-proxy bench-lag lab clean
+.PHONY: help install demo run test test-unit lint types bench bench-apply bench-proxy bench-lag faults lab clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench-proxy: install ## Segue's proxy against direct, HAProxy and MySQL Router; 
 
 bench-lag: install ## Lag of a caught-up replicator at half of the source's peak
 	@$(BIN)/python benchmarks/lag.py $(ARGS)
+
+faults: install ## The fault campaign: RUNS=20 SEED=n FLAVOUR=both|mysql|mariadb ONLY=text
+	@$(BIN)/python -m faults --runs $(or $(RUNS),20) $(if $(SEED),--seed $(SEED)) --flavour $(if $(filter command line,$(origin FLAVOUR)),$(FLAVOUR),both) $(if $(ONLY),--only '$(ONLY)')
 
 lab: install ## A pair of real servers to try things on (BLUE=mysql GREEN=mariadb), until Ctrl-C
 	@$(BIN)/python -m lab up $(or $(BLUE),mysql) $(or $(GREEN),mysql)
