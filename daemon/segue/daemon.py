@@ -40,12 +40,15 @@ async def _main(path: Path) -> None:
                  listen=control.config.proxy.listen)  # fmt: skip
         if (seconds := systemd.watchdog_seconds()) is not None:
             control.spawn(_feed_watchdog(seconds))
-        await stop.wait()
+        waits = {asyncio.create_task(stop.wait()), asyncio.create_task(control.end.wait())}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: clients leave at safe points")
     finally:
         systemd.notify("STOPPING=1")
         await control.stop()
         await admin.stop()
+    if control.ended is not None:
+        raise control.ended
 
 
 async def _feed_watchdog(seconds: float) -> None:

@@ -58,8 +58,9 @@ class Rig:
 
     def _make(self, *, disks: bool) -> None:
         self.servers: dict[str, Server] = dict(
-            zip(("blue", "green"), self._lab.pair(self.flavour, self.flavour, buffer_pool="64M"), strict=True)
-        )
+            zip(("blue", "green"), self._lab.pair(self.flavour, self.flavour, buffer_pool="64M", options={"read_only": 1}),
+                strict=True)
+        )  # fmt: skip
         for server in self.servers.values():
             create_accounts(server, segue_password=SEGUE_PASSWORD, app_password=APP_PASSWORD, schemas=("shop", "watch"))
             for statement in clients.TABLES:
@@ -82,6 +83,7 @@ class Rig:
         if disks:
             self.state_dir.mkdir(mode=0o700)
             self._mount(self.state_dir, STATE_DISK)
+        self.servers["blue"].sql("SET GLOBAL read_only = OFF")
         self.deployment.start(60.0)
         self._history_file = self.folder / "history.jsonl"
         self._reader = Reader(self._history_file)

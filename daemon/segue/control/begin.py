@@ -9,6 +9,7 @@ from segue.errors import ConfigError, Refused, SegueError
 from segue.log import get_logger
 from segue.replicate import progress
 from segue.switchover import guardrails
+from segue.switchover.claim import NotOwner
 from segue.switchover.journal import Journal
 from segue.switchover.server import Server
 
@@ -16,14 +17,17 @@ log = get_logger("control")
 
 
 async def preflight(config: Config, journal: Journal, source: Server, target: Server) -> None:
-    """The first start wants both sides as they must be; later ones serve clients without the standby."""
-    try:
-        await target.connection()
-    except SegueError as error:
-        if not journal.seen:
+    """The first start wants both sides as they must be; later ones serve what there is."""
+    for server in (source, target):
+        try:
+            await server.connection()
+        except NotOwner:
             raise
-        log.warning("the standby cannot be reached; clients are served all the same", error=str(error))
-        return
+        except SegueError as error:
+            if not journal.seen:
+                raise
+            log.warning("a server cannot be reached; starting all the same", side=server.label, error=str(error))
+            return
     chosen = [g for g in guardrails.every() if g.at_start]
     context = guardrails.Context(config, source, target)
     found = [f for f in await guardrails.run(context, chosen) if f.severity == "blocks"]

@@ -10,6 +10,7 @@ from segue import __version__
 from segue.config import load
 from segue.control.begin import preflight
 from segue.control.feed import FeedControl
+from segue.control.keeper import Keeper
 from segue.control.reload import changes
 from segue.control.workers import Workers
 from segue.errors import Refused, SegueError
@@ -17,6 +18,7 @@ from segue.log import get_logger
 from segue.proxy.certificate import ensure_certificate
 from segue.roles import Roles
 from segue.switchover import guardrails
+from segue.switchover.claim import Claim, NotOwner
 from segue.switchover.conductor import Conductor
 from segue.switchover.journal import Journal
 from segue.switchover.machine import BEFORE_COMMIT, State
@@ -24,7 +26,6 @@ from segue.switchover.server import Server
 from segue.switchover.stage import RealStage
 
 log = get_logger("control")
-WATCH_SECONDS = 2.0
 
 
 class Control:
@@ -34,7 +35,12 @@ class Control:
         self.path = path
         self.config = load(path)
         self.journal = Journal(self.config.deployment.state_dir, self.config.deployment.name)
+        self._claim = Claim(self.config.deployment.name, self.journal.owner, lambda: self.journal.epoch)
         self._servers = self._make_servers(Roles.of(self.config, self.journal.active))
+        self.keeper = Keeper(self, self.journal, self._claim, self._disowned)
+        self.end = asyncio.Event()
+        """Set when the daemon has to stop by itself; `ended` says why."""
+        self.ended: SegueError | None = None
         self.conductor = Conductor(self.journal, RealStage(self))
         self.feed = FeedControl(self.config.deployment.name)
         self.workers: Workers | None = None
@@ -60,6 +66,10 @@ class Control:
     @property
     def max_pause(self) -> float:
         return self.config.proxy.max_pause
+
+    @property
+    def switching(self) -> bool:
+        return self.conductor.run is not None
 
     @property
     def epoch(self) -> int:
@@ -104,12 +114,12 @@ class Control:
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
         recovered = await self.conductor.recover()
         if recovered is None:
-            await self._assert_roles(first=True)
+            await asyncio.gather(self.keeper.look(active=True), self.keeper.look(active=False))
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
         self.feed.launch()
         await workers.start()
         self.journal.mark_seen()
-        self.spawn(self._watch())
+        self.spawn(self.keeper.run())
         if self.config.admin.http is not None:
             log.warning("admin.http is not served by this version; use the admin socket", http=self.config.admin.http)
 
@@ -124,6 +134,7 @@ class Control:
         except (SegueError, TimeoutError) as error:
             log.warning("the replicator did not stop by itself", error=str(error))
         await self.feed.end()
+        await self.keeper.close()
         for server in self._servers.values():
             await server.close()
         self.journal.close()
@@ -141,29 +152,12 @@ class Control:
             return proxy.tls_cert, proxy.tls_key
         return ensure_certificate(self.config.deployment.state_dir)
 
-    async def _assert_roles(self, *, first: bool = False) -> None:
-        """The standby accepts no writes but ours: set it, and set it again after it was restarted."""
-        if self.conductor.run is not None:
-            return
-        standby = self.target
-        try:
-            writable = not await standby.held_by()
-            # The answer may have been long under way: only if nothing has been exchanged meanwhile.
-            if writable and self.conductor.run is None and standby is self.target:
-                log.warning("the standby accepted writes, making it read-only", side=standby.label)
-                await standby.unfence(writable=False)
-            held = await self.source.held_by() if first else []
-            if held:
-                log.error("the active side refuses writes", side=self.source.label, variables=held)
-        except SegueError as error:
-            if first and not self.journal.seen:
-                raise
-            log.debug("a server cannot be asked now", error=str(error))
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            await self._assert_roles()
+    def _disowned(self, error: NotOwner) -> None:
+        """Another daemon acts for this deployment: leave, before a client is served by the wrong side."""
+        if self.ended is None:
+            log.error("this daemon is not the owner any more, stopping", reason=error.message, mend=error.mend)
+            self.ended = error
+            self.end.set()
 
     # -- commands ------------------------------------------------------------------------------------------
 
@@ -198,7 +192,12 @@ class Control:
         """Swap the roles. Raises Refused with the reason when it was aborted; everything is as before then."""
         if self.paused:
             raise Refused("clients are paused by an operator", mend="segue resume first")
-        report = await self.conductor.switchover(self.source.label, self.target.label, timeout)
+        async with self.keeper.turn:
+            try:
+                report = await self.conductor.switchover(self.source.label, self.target.label, timeout)
+            except NotOwner as error:
+                self._disowned(error)
+                raise
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
         if report["outcome"] != "done":
             raise Refused("; ".join(report["errors"]), mend=" ".join(dict.fromkeys(report["mend"])))
@@ -266,6 +265,5 @@ class Control:
             await self.start_replication(self.source, self.target, self.epoch)
         return {"changed": changed}
 
-    @staticmethod
-    def _make_servers(roles: Roles) -> dict[str, Server]:
-        return {side.label: Server(side) for side in (roles.active, roles.standby)}
+    def _make_servers(self, roles: Roles) -> dict[str, Server]:
+        return {side.label: Server(side, self._claim) for side in (roles.active, roles.standby)}

@@ -133,6 +133,11 @@ class Flavour(ABC):
             for r in rows
         ]
 
+    async def started(self, conn: Connection) -> float:
+        """When the server was started, Unix seconds on its own clock, right to a second or two."""
+        rows = await conn.query("SHOW GLOBAL STATUS LIKE 'Uptime'")
+        return float(await conn.value("SELECT UNIX_TIMESTAMP(NOW(6))")) - float(rows[0]["Value"])
+
     async def variables(self, conn: Connection, *names: str) -> dict[str, str]:
         """Global variables by lower-case name; a name the server does not know is absent."""
         wanted = ",".join(f"'{n}'" for n in names)

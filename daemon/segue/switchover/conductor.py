@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
+from segue.switchover.claim import NotOwner
 from segue.switchover.journal import Journal
 from segue.switchover.machine import ACTIONS, BEFORE_COMMIT, Action, Event, State, after, recovery
 
@@ -67,7 +68,7 @@ class Conductor:
         return self.run.state if self.run is not None else State.STEADY
 
     async def switchover(self, source: str, target: str, timeout: float) -> dict[str, Any]:
-        """Swap the roles; the report. Raises Refused when one is under way already."""
+        """Swap the roles; the report. Raises Refused when one is under way already, NotOwner when another daemon acts."""
         if self.run is not None:
             raise Refused(f"a switchover is under way ({self.run.state})", mend="Wait for it: segue status --watch")
         self.run = Run(self._journal.begin(source, target), source, target, timeout)
@@ -133,6 +134,8 @@ class Conductor:
                 await asyncio.gather(task, return_exceptions=True)
                 error = "aborted by the operator"
             elif (problem := task.exception()) is not None:
+                if isinstance(problem, NotOwner):
+                    raise problem  # another daemon acts: nothing of this one's may be undone or finished
                 error = self._explain(problem, run)
             else:
                 run.facts |= task.result()

@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS deployment (
 CREATE TABLE IF NOT EXISTS switchover (
   id INTEGER PRIMARY KEY, started REAL NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
   state TEXT NOT NULL, facts TEXT NOT NULL DEFAULT '{}', report TEXT);
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
@@ -84,6 +86,28 @@ class Journal:
 
     def mark_seen(self) -> None:
         self._db.execute("UPDATE deployment SET seen = 1")
+
+    @property
+    def owner(self) -> str:
+        """The daemon's own name on the servers, made once and kept with the state_dir."""
+        found = self.fact("owner")
+        if found is None:
+            found = str(uuid.uuid4())
+            self.set_fact("owner", found)
+        return str(found)
+
+    def fact(self, name: str) -> Any:
+        """Something that is kept beside the switchovers; None when it was never set."""
+        row = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
+        return orjson.loads(row[0]) if row else None
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Keep it; None removes it. On disk when this returns."""
+        if value is None:
+            self._db.execute("DELETE FROM fact WHERE name = ?", (name,))
+        else:
+            text = orjson.dumps(value).decode()
+            self._db.execute("INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", (name, text))
 
     def begin(self, source: str, target: str) -> int:
         cursor = self._db.execute(

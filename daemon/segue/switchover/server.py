@@ -9,13 +9,18 @@ from segue.errors import ConnectionLost, ServerError
 from segue.flavour import Flavour, Identity, detect
 from segue.roles import Side
 from segue.sql import Connection, connect
+from segue.switchover.claim import Claim
 
 
 class Server:
-    """Control's handle on one side. One statement at a time; a lost connection is made again when asked."""
+    """Control's handle on one side. One statement at a time; a lost connection is made again when asked.
 
-    def __init__(self, side: Side) -> None:
+    With a `claim` every connection has proven that no other daemon acts here: only such a handle may fence or open.
+    """
+
+    def __init__(self, side: Side, claim: Claim | None = None) -> None:
         self.side = side
+        self._claim = claim
         self.flavour: Flavour | None = None
         self.identity: Identity | None = None
         self._conn: Connection | None = None
@@ -44,6 +49,12 @@ class Server:
                         where=self.side.where,
                         mend="Point the configuration at the right server and restart segue",
                     )
+                if self._claim is not None:
+                    try:
+                        await self._claim.take(conn)
+                    except BaseException:
+                        conn.abandon()
+                        raise
                 self.identity = identity
                 self._conn = conn
             return self._conn
@@ -81,6 +92,16 @@ class Server:
         if bool(held) == writable:
             state = ", ".join(held) or "writable"
             raise ServerError(0, f"it is {state} after lifting the fence", where=self.side.where)
+
+    async def verify_owner(self) -> None:
+        """Is the deployment still ours here? Raises NotOwner."""
+        if self._claim is not None:
+            await self._claim.verify(await self.connection())
+
+    async def write_epoch(self, epoch: int) -> None:
+        """Leave on the server that it has got this far."""
+        if self._claim is not None:
+            await self._claim.write(await self.connection(), epoch)
 
     async def close(self) -> None:
         if self._conn is not None:

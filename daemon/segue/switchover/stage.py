@@ -126,6 +126,8 @@ class RealStage:
     async def _fence(self, run: Run) -> dict[str, Any]:
         source = self._world.source
         flavour, conn = await source.get()
+        for server in (source, self._world.target):
+            await server.verify_owner()
         bypassing = await flavour.open_transactions(conn)
         await source.fence(self._left(run))
         # Only now is it final: nothing can be committed any more.
@@ -170,6 +172,8 @@ class RealStage:
             # Else a crash came after this was done once, and the feed back has moved it on since.
             position = str(run.facts["target_position"])
             await progress.initialise(conn, self._world.deployment, source_id, position, epoch)
+        for server in (old, new):
+            await server.write_epoch(epoch)
         await new.unfence(writable=True)
         result = await self._world.release_clients(new)
         run.released_at = time.monotonic()
