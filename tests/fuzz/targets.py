@@ -7,9 +7,14 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from decimal import Decimal
 
+from segue.binlog import jsonb
+from segue.binlog.decoder import Decoder
 from segue.binlog.events import BinlogError
+from segue.binlog.images import Head, Layout
 from segue.binlog.positions import GtidSet
+from segue.binlog.rows import TableMap
 from segue.proxy.login import Login
 from segue.replicate.assembler import Assembler, Stop
 from segue.wire.constants import ProtocolError
@@ -102,7 +107,40 @@ def mutate(data: bytes, dice: random.Random) -> bytes:
     return bytes(out)
 
 
-TARGETS: tuple[Callable[[bytes, random.Random], None], ...] = (wire, binlog)
+TABLE = (
+    b"\1\0\0\0\0\0\1\0\4shop\0\1t\0\5\3\x0f\xf6\x12\xf5\6\x40\0\5\2\6\4\x1f" b"\1\1\x80\2\1\x2d\4\x0a\1a\1b\1c\1d\1e\x08\1\0"
+)
+
+ROW = Decoder(TableMap.parse(TABLE).described).encode(
+    (7, b"abc", Decimal("5.25"), "2024-01-02 03:04:05.678901", jsonb.Document({"k": [1, None, 1.5]}))
+)
+
+
+def codec(data: bytes, dice: random.Random) -> None:
+    """A table map, rows of it cut and read, and a JSON document by itself, each of them spoilt."""
+    with contextlib.suppress(BinlogError):
+        jsonb.decode(mutate(DOCUMENT, dice))
+    try:
+        table = TableMap.parse(mutate(TABLE, dice) if dice.random() < 0.5 else TABLE)
+        layout, decoder = Layout(table), Decoder(table.described)
+    except BinlogError:
+        return
+    kind = dice.choice((30, 31, 32, 39, 23))
+    rows = mutate(ROW * dice.randint(1, 3), dice) if dice.random() < 0.8 else data
+    try:
+        head, _ = Head.parse(kind, mutate(Head(b"\2\0", 5, b"\xff", b"\xff").bytes(), dice))
+    except BinlogError:
+        head = Head(b"\2\0", 5, b"\xff", b"\xff")
+    for read in (layout.split, layout.slices, lambda _k, h, r: decoder.rows(h, r)):
+        with contextlib.suppress(BinlogError):
+            if head.columns == table.columns:
+                read(kind, head, rows)
+
+
+DOCUMENT = jsonb.encode(
+    jsonb.Document({"a": [1, -70000, "x" * 200, None, True, 1.5, {"b": Decimal("1.50")}], "t": jsonb.Temporal(12, "2024-01-01 00:00:00")})
+)
+TARGETS: tuple[Callable[[bytes, random.Random], None], ...] = (wire, binlog, codec)
 CORPUS = (GREETING, ANSWER, REPLY, packet(ANSWER, 1), packet(GREETING, 0), b"")
 
 

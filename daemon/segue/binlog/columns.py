@@ -6,7 +6,7 @@ Source of formats: MySQL Source Code Documentation, "Table_map_event" and "Rows_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from segue.binlog.events import BinlogError
@@ -76,7 +76,8 @@ class Column:
     """Of a VECTOR."""
     visible: bool = True
     kind: str = ""
-    """"uuid", "inet4" or "inet6": MariaDB sends them as BINARY, so only a catalogue knows. Not from the event."""
+    """What only a catalogue knows, since MariaDB's events do not tell: "uuid", "inet4" and "inet6" come as BINARY,
+    "hires" is `with_fraction`'s."""
 
     @property
     def type_name(self) -> str:
@@ -123,6 +124,19 @@ def column(code: int, meta: bytes, *, nullable: bool = True) -> Column:
     elif not size:
         raise BinlogError(f"column type {code} is not understood")
     return Column(code, meta, size, prefix, length, scale, nullable)
+
+
+_HIRES: Final = {TIME: (3, 4, 4, 5, 5, 5, 6), DATETIME: (8, 6, 6, 7, 7, 7, 8), TIMESTAMP: (4, 5, 5, 6, 6, 7, 7)}
+
+
+def with_fraction(column: Column, digits: int) -> Column:
+    """A TIME, DATETIME or TIMESTAMP of old format with `digits` of fraction, as MariaDB tables have that were made
+    with mysql56_temporal_format=OFF (the default of 5.3 to 10.0). The event does not tell it, and the size differs:
+    without a catalogue's word their rows cannot be cut. Raises BinlogError for another type."""
+    sizes = _HIRES.get(column.type)
+    if sizes is None or not 0 <= digits <= 6:
+        raise BinlogError(f"a {column.type_name} column has no {digits} digits of fraction to be told")
+    return replace(column, size=sizes[digits], length=digits, kind="hires") if digits else column
 
 
 def meta_size(code: int) -> int:

@@ -60,6 +60,10 @@ class BinlogError(Exception):
     """Bytes that are no event, or an event that is not understood."""
 
 
+class DoesNotFit(ValueError):  # noqa: N818 - names what happened
+    """A value that its column cannot hold without loss."""
+
+
 # A CRC32 over data and its own CRC always ends in the same residue. The seed makes the one zero byte in front of
 # each event on the wire count for nothing, so that no event has to be copied to be checked.
 _CRC_SEED = 0x0F6A7026

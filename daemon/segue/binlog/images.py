@@ -98,9 +98,10 @@ def all_present(count: int) -> bytes:
 class Layout:
     """What the images of one table map look like. Raises BinlogError for bytes that are no images of it."""
 
-    def __init__(self, table: TableMap) -> None:
+    def __init__(self, table: TableMap, columns: Iterable[Column] | None = None) -> None:
+        """`columns` are the table map's, or the same completed from a catalogue (`columns.with_fraction`)."""
         self.table = table
-        self.columns = table.described
+        self.columns = table.described if columns is None else tuple(columns)
         self._made: dict[tuple[str, int, bytes | None, bytes | None], Callable[[bytes], Any]] = {}
 
     def head(self, kind: int, data: bytes) -> tuple[Head, int]:
