@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -123,6 +124,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path(".lab") / "faults")
     parser.add_argument("--list", action="store_true", help="print faults and moments")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no mount and no server behind
     if args.list:
         print(json.dumps({"faults": list(FAULTS), "moments": list(MOMENTS)}, indent=1))
         return 0

@@ -11,7 +11,7 @@ import pytest
 from segue.errors import Refused, SegueError
 from segue.switchover import conductor as module
 from segue.switchover.conductor import Conductor, Run
-from segue.switchover.journal import Journal
+from segue.switchover.journal import Journal, JournalError
 from segue.switchover.machine import ACTIONS, Action, State
 
 ALL = [a for s in State for a in ACTIONS[s] if a is not Action.UNDO]
@@ -172,3 +172,82 @@ async def test_one_at_a_time(journal: Journal) -> None:
     with pytest.raises(Refused):
         await one.switchover("blue", "green", 5)
     assert (await job)["outcome"] == "done"
+
+
+class FullDisk(Journal):
+    """A journal whose entries for chosen states fail, a number of times."""
+
+    def __init__(self, folder: Path, failing: dict[State, int], *, in_doubt: bool) -> None:
+        super().__init__(folder, "test")
+        self.failing, self.in_doubt = failing, in_doubt
+        self.entered: list[State] = []
+
+    def enter(self, switchover: int, state: State, **facts: Any) -> None:
+        if self.failing.get(state, 0) > 0:
+            self.failing[state] -= 1
+            raise JournalError("no room", mend="make room", in_doubt=self.in_doubt)
+        super().enter(switchover, state, **facts)
+        self.entered.append(state)
+
+
+@pytest.mark.parametrize("in_doubt", [True, False])
+@pytest.mark.parametrize("state", [s for s in State if s is not State.STEADY])
+async def test_an_entry_that_cannot_be_written(tmp_path: Path, state: State, in_doubt: bool) -> None:
+    """Up to the commit's own entry the switchover is undone; behind it it goes on when there is room."""
+    journal = FullDisk(tmp_path, {state: 2}, in_doubt=in_doubt)
+    world = World()
+    if state is State.ABORTING:
+        world.trouble[Action.CONFIRM, "before"] = [SegueError("no")]
+    report = await Conductor(journal, world).switchover("blue", "green", 5)
+    done = state is State.OPENING
+    assert report["outcome"] == ("done" if done else "aborted")
+    assert report["mend"][-1] == "make room"
+    assert_settled(world, journal)
+    journal.close()
+
+
+async def test_a_commit_in_doubt_is_replaced_before_the_source_is_opened(tmp_path: Path) -> None:
+    journal = FullDisk(tmp_path, {State.COMMITTED: 1, State.ABORTING: 3}, in_doubt=True)
+    world = World()
+    seen: list[bool] = []
+
+    class Look(dict[Any, Any]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            if key == (Action.UNDO, "before"):
+                seen.append(State.ABORTING in journal.entered)
+            return default
+
+    world.trouble = Look()
+    assert (await Conductor(journal, world).switchover("blue", "green", 5))["outcome"] == "aborted"
+    assert seen == [True]
+    journal.close()
+
+
+def test_the_reserve_lets_the_last_entries_through(tmp_path: Path) -> None:
+    """A journal whose disk is full: a page limit stands in for the disk and is lifted as the reserve goes."""
+    journal = Journal(tmp_path, "test")
+    number = journal.begin("blue", "green")
+    reserve = tmp_path / "reserve"
+    assert reserve.stat().st_size > 100_000
+    (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+    journal._db.execute(f"PRAGMA max_page_count = {pages}")
+    real, given_up = Path.unlink, []
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        given_up.append(path)
+        real(path, missing_ok)
+        journal._db.execute("PRAGMA max_page_count = 100000")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        journal.enter(number, State.FENCED, blob="x" * 50_000)
+    assert given_up == [reserve]
+    assert journal.unfinished() is not None
+    journal._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(JournalError, match="cannot be written") as caught:
+        journal.enter(number, State.DRAINED, blob="x" * 500_000)
+    assert not caught.value.in_doubt
+    entry = journal.unfinished()
+    assert entry is not None
+    assert entry.state is State.FENCED
+    journal.close()

@@ -61,7 +61,11 @@ class Keeper:
 
     async def _watch(self, *, active: bool) -> None:
         while True:
-            well = await self.look(active=active)
+            try:
+                well = await self.look(active=active)
+            except Exception:  # a bug in one look must not end the looking
+                log.exception("keeper")
+                well = True
             await asyncio.sleep(LOOK_SECONDS if well else LOOK_AGAIN_SECONDS)
 
     async def look(self, *, active: bool) -> bool:

@@ -14,8 +14,17 @@ from typing import Any, Protocol
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
 from segue.switchover.claim import NotOwner
-from segue.switchover.journal import Journal
-from segue.switchover.machine import ACTIONS, BEFORE_COMMIT, Action, Event, State, after, recovery
+from segue.switchover.journal import Journal, JournalError
+from segue.switchover.machine import (
+    ACTIONS,
+    AFTER_COMMIT,
+    BEFORE_COMMIT,
+    Action,
+    Event,
+    State,
+    after,
+    recovery,
+)
 
 log = get_logger("switchover")
 RETRY_SECONDS = 1.0
@@ -46,6 +55,10 @@ class Run:
     """Monotonic second at which clients began to be held."""
     released_at: float | None = None
     abort: asyncio.Event = field(default_factory=asyncio.Event)
+    committed: bool = False
+    """The commit's entry is in the journal."""
+    commit_in_doubt: bool = False
+    """It failed in a way that may leave it there."""
 
     @property
     def pause_ms(self) -> float | None:
@@ -80,6 +93,7 @@ class Conductor:
         if entry is None:
             return None
         run = Run(entry.id, entry.source, entry.target, 0.0, recovery(entry.state), entry.facts)
+        run.committed = entry.state in AFTER_COMMIT
         run.errors.append(f"segue ended while {entry.state}")
         log.warning("going on after a crash", found=entry.state, going_on=run.state)
         self.run = run
@@ -99,25 +113,63 @@ class Conductor:
         return self.last
 
     async def _walk(self, run: Run) -> dict[str, Any]:
-        committed = False
         try:
             while run.state is not State.STEADY:
                 if run.state is State.FENCED:
                     run.facts["fence_tried"] = True  # an abort lifts only a fence of ours
-                self._journal.enter(run.id, run.state, **run.facts)
-                committed = committed or run.state in (State.COMMITTED, State.OPENING)
+                if not await self._enter(run):
+                    run.state = State.ABORTING
+                    continue
+                run.committed = run.committed or run.state in AFTER_COMMIT
                 log.info("switchover", state=run.state, source=run.source, target=run.target)
                 event = await self._do(run)
                 following = after(run.state, event)
                 if following is run.state:
                     await asyncio.sleep(RETRY_SECONDS)
                 run.state = following
-            report = self._report(run, committed=committed)
-            self._journal.finish(run.id, report, new_active=run.target if committed else None)
+            report = self._report(run, committed=run.committed)
+            await self._finish(run, report, new_active=run.target if run.committed else None)
             self.last = report
             return report
         finally:
             self.run = None
+
+    async def _enter(self, run: Run) -> bool:
+        """Write the state's entry; False when the switchover has to be undone because it cannot be written.
+
+        The rules: an entry that fails before the commit, or is the commit, undoes. Undoing needs no entry, since the
+        journal already names a state that is undone after a crash; unless the commit's own entry is in doubt: then
+        the source stays fenced until another entry stands in its place.
+        """
+        while True:
+            try:
+                self._journal.enter(run.id, run.state, **run.facts)
+                run.commit_in_doubt = False
+                return True
+            except JournalError as error:
+                self._failed(run, "journal", error)
+                if run.state in BEFORE_COMMIT or (run.state is State.COMMITTED and not run.committed):
+                    run.commit_in_doubt = run.state is State.COMMITTED and error.in_doubt
+                    return False
+                if run.state is State.ABORTING and not run.commit_in_doubt:
+                    return True
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _finish(self, run: Run, report: dict[str, Any], *, new_active: str | None) -> None:
+        """The last entry; clients work already, so it is tried until it succeeds."""
+        while True:
+            try:
+                self._journal.finish(run.id, report, new_active=new_active)
+                return
+            except JournalError as error:
+                self._failed(run, "journal", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _failed(self, run: Run, what: str, error: SegueError) -> None:
+        text = f"{what}: {self._explain(error, run)}"
+        if text not in run.errors:
+            run.errors.append(text)
+            log.error("switchover", what=what, error=error.message, mend=error.mend)
 
     async def _do(self, run: Run) -> Event:
         """All actions of the present state, the abort wish heard only before the commit."""

@@ -2,22 +2,26 @@
 
 SQLite with WAL and synchronous=FULL: a row is on disk when `commit` returns (sqlite.org/pragma.html#synchronous).
 The directory's lock lives here too, since two daemons must never act for one deployment.
+
+A full disk must not stop a switchover in the middle: a file of reserve is given up for the entries that end it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import orjson
 
-from segue.errors import ConfigError, Refused
+from segue.errors import ConfigError, Refused, SegueError
 from segue.switchover.machine import State
 
 _SCHEMA = """
@@ -29,6 +33,19 @@ CREATE TABLE IF NOT EXISTS switchover (
   state TEXT NOT NULL, facts TEXT NOT NULL DEFAULT '{}', report TEXT);
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+
+
+T = TypeVar("T")
+RESERVE: Final = 256 * 1024
+"""Bytes kept for the entries of a switchover on a disk that has filled up meanwhile; each takes 4 to 12 kB."""
+
+
+class JournalError(SegueError):
+    """An entry could not be written. With `in_doubt` it may be found there after a crash all the same."""
+
+    def __init__(self, message: str, *, mend: str, in_doubt: bool) -> None:
+        super().__init__(message, mend=mend)
+        self.in_doubt = in_doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,7 @@ class Journal:
 
     def __init__(self, state_dir: Path, deployment: str) -> None:
         self.path = state_dir / "journal.sqlite"
+        self._reserve = state_dir / "reserve"
         self._lock = _lock(state_dir)
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -85,7 +103,7 @@ class Journal:
         return bool(self._db.execute("SELECT seen FROM deployment").fetchone()[0])
 
     def mark_seen(self) -> None:
-        self._db.execute("UPDATE deployment SET seen = 1")
+        self._write(lambda db: db.execute("UPDATE deployment SET seen = 1"))
 
     @property
     def owner(self) -> str:
@@ -104,46 +122,75 @@ class Journal:
     def set_fact(self, name: str, value: Any) -> None:
         """Keep it; None removes it. On disk when this returns."""
         if value is None:
-            self._db.execute("DELETE FROM fact WHERE name = ?", (name,))
-        else:
-            text = orjson.dumps(value).decode()
-            self._db.execute("INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", (name, text))
+            self._write(lambda db: db.execute("DELETE FROM fact WHERE name = ?", (name,)))
+            return
+        row = name, orjson.dumps(value).decode()
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", row))
 
     def begin(self, source: str, target: str) -> int:
-        cursor = self._db.execute(
-            "INSERT INTO switchover (started, source, target, state) VALUES (?, ?, ?, ?)",
-            (time.time(), source, target, State.CHECKING),
+        """A switchover's number. Raises JournalError where the reserve cannot be made: nothing has begun then."""
+        self._make_reserve()
+        row = (time.time(), source, target, State.CHECKING)
+        return self._write(
+            lambda db: int(
+                db.execute("INSERT INTO switchover (started, source, target, state) VALUES (?, ?, ?, ?)", row).lastrowid or 0
+            )
         )
-        return int(cursor.lastrowid or 0)
 
     def enter(self, switchover: int, state: State, **facts: Any) -> None:
-        """Write that `state` begins, before anything of it is done. Returns when it is on disk."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            (old,) = self._db.execute("SELECT facts FROM switchover WHERE id = ?", (switchover,)).fetchone()
+        """Write that `state` begins, before anything of it is done. On disk when it returns; raises JournalError."""
+
+        def write(db: sqlite3.Connection) -> None:
+            (old,) = db.execute("SELECT facts FROM switchover WHERE id = ?", (switchover,)).fetchone()
             merged = orjson.dumps(orjson.loads(old) | facts).decode()
-            self._db.execute(
-                "UPDATE switchover SET state = ?, facts = ? WHERE id = ?", (state, merged, switchover)
-            )
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+            db.execute("UPDATE switchover SET state = ?, facts = ? WHERE id = ?", (state, merged, switchover))
+
+        self._write(write)
 
     def finish(self, switchover: int, report: dict[str, Any], *, new_active: str | None) -> None:
-        """End a switchover; with `new_active` the roles are swapped in the same commit."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._db.execute(
-                "UPDATE switchover SET state = ?, report = ? WHERE id = ?",
-                (State.STEADY, orjson.dumps(report).decode(), switchover),
-            )
+        """End a switchover; with `new_active` the roles are swapped in the same commit. Raises JournalError."""
+
+        def write(db: sqlite3.Connection) -> None:
+            text = orjson.dumps(report).decode()
+            db.execute("UPDATE switchover SET state = ?, report = ? WHERE id = ?", (State.STEADY, text, switchover))
             if new_active is not None:
-                self._db.execute("UPDATE deployment SET active = ?, epoch = epoch + 1", (new_active,))
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+                db.execute("UPDATE deployment SET active = ?, epoch = epoch + 1", (new_active,))
+
+        self._write(write)
+
+    def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """One durable commit. A full disk is tried again without the reserve."""
+        for last in (False, True):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                result = change(self._db)
+                self._db.execute("COMMIT")
+                return result
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+                if full and not last and self._reserve.exists():
+                    self._reserve.unlink(missing_ok=True)
+                    continue
+                # A commit that could not even be written is certain not to be there; one whose sync failed is not.
+                raise JournalError(
+                    f"the journal {self.path} cannot be written: {error}",
+                    mend=f"Make room in {self.path.parent}, or mend its disk", in_doubt=not full,
+                ) from None  # fmt: skip
+        raise AssertionError("the second try returns or raises")
+
+    def _make_reserve(self) -> None:
+        try:
+            if not self._reserve.exists() or self._reserve.stat().st_size < RESERVE:
+                self._reserve.write_bytes(b"\0" * RESERVE)
+        except OSError as error:
+            self._reserve.unlink(missing_ok=True)
+            raise JournalError(
+                f"{self.path.parent} has no room for the journal of a switchover: {error.strerror}",
+                mend=f"Make at least {RESERVE // 1024} kB of room there", in_doubt=False,
+            ) from None  # fmt: skip
 
     def unfinished(self) -> Entry | None:
         row = self._db.execute(
