@@ -36,6 +36,10 @@ test: install ## All tests, on real servers (fetched at first use)
 test-unit: install ## Tests that need no server
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
+.PHONY: drivers
+drivers: install ## Java's and Go's drivers through switchovers (fetches 160 MB)
+	@$(BIN)/python -m pytest -q -m drivers tests/drivers $(ARGS)
+
 lint: install ## ruff, and systemd's own check of the unit where it is installed
 	@$(BIN)/ruff check .
 	@scripts/check-unit

@@ -36,6 +36,8 @@ SETS = {
     "tools": PackageSet(
         "bookworm", ("sysbench", "haproxy", "python3", "python3-mysqldb", "php8.2-cli", "php8.2-mysql", "libc6")
     ),
+    "java": PackageSet("bookworm", ("openjdk-17-jre-headless", "ecj", "libmariadb-java", "libc6")),
+    "go": PackageSet("bookworm", ("golang-1.19-go", "golang-github-go-sql-driver-mysql-dev", "libc6")),
     "router": PackageSet("sid", ("mysql-router", "libc6")),
 }
 
@@ -147,12 +149,19 @@ def libraries(root: Path) -> list[str]:
 def run_in(root: Path, program: str) -> list[str]:
     """The command line that runs a program of an unpacked root with its own loader."""
     path = next((p for d in ("usr/bin", "usr/sbin", "bin", "sbin") if (p := root / d / program).exists()), None)
-    loader = next((p for d in ("usr/lib64", "lib64") for p in (root / d).glob("ld-linux*")), None)
-    if loader is None:
-        loader = next((p for d in ("usr/lib", "lib") for p in (root / d).glob("*/ld-linux*")), None)
-    if path is None or loader is None:
+    if path is None:
         raise LabError(f"{program} is not in {root}")
-    return [str(loader), "--library-path", ":".join(libraries(root)), str(path.resolve())]
+    return [str(loader(root)), "--library-path", ":".join(libraries(root)), str(path.resolve())]
+
+
+def loader(root: Path) -> Path:
+    """The dynamic loader of an unpacked root."""
+    found = next((p for d in ("usr/lib64", "lib64") for p in (root / d).glob("ld-linux*")), None)
+    if found is None:
+        found = next((p for d in ("usr/lib", "lib") for p in (root / d).glob("*/ld-linux*")), None)
+    if found is None:
+        raise LabError(f"{root} has no dynamic loader")
+    return found
 
 
 _HOME = {
