@@ -147,6 +147,13 @@ class Proxy(_Strict):
         return self.model_dump(mode="json", include=keys)
 
 
+class Verify(_Strict):
+    """How both sides are compared; docs/verification.md."""
+
+    parallel: int = Field(default=2, ge=1, le=16)
+    """Tables compared at the same time, each with one connection to each side."""
+
+
 class Admin(_Strict):
     socket: Path = Path("/run/segue/segue.sock")
     http: Address | None = None
@@ -158,6 +165,7 @@ class Config(_Strict):
     green: Endpoint
     replicate: Replicate
     proxy: Proxy = Proxy()
+    verify: Verify = Verify()
     admin: Admin = Admin()
 
 

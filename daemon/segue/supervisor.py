@@ -21,14 +21,17 @@ _BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Child:
-    """One kept-alive child. `on_start` is called with each new process before `ready` is set."""
+    """One kept-alive child. `on_start` is called with each new process before `ready` is set.
+
+    `on_notice` hears what the child tells; a coroutine's result answers what it asks.
+    """
 
     def __init__(
         self,
         name: str,
         module: str,
         on_start: Callable[[Channel], Awaitable[None]],
-        on_notice: Callable[[str, dict[str, Any]], None] | None = None,
+        on_notice: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None] | None] | None = None,
         pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.name = name
@@ -113,6 +116,6 @@ class Child:
                     process.kill()
         return await process.wait()
 
-    async def _handle(self, op: str, args: dict[str, Any]) -> None:
-        if self._on_notice is not None:
-            self._on_notice(op, args)
+    async def _handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
+        answer = self._on_notice(op, args) if self._on_notice is not None else None
+        return await answer if answer is not None else None

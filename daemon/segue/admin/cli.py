@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from segue import __version__
-from segue.admin import views
+from segue.admin import comparing, views
 from segue.admin.client import NotRunning, ask
 from segue.config import load
 from segue.errors import SegueError
@@ -189,6 +189,23 @@ def reload(config: ConfigOption = None, socket: SocketOption = None, json: JsonO
     """Make the daemon read its configuration again."""
     value = _command("reload", config, socket, json=json)
     _show(value, f"reloaded, changed: {', '.join(value['changed']) or 'nothing'}", json=json)
+
+
+@app.command()
+def verify(
+    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False,
+    table: Annotated[list[str] | None, typer.Option("--table", help="Only this schema.table; * and ? are allowed.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Copy rows that differ from the active side.")] = False,
+) -> None:  # fmt: skip
+    """Compare every row of both sides while they are in use; exit code 0 when they are equal, else 1."""
+    with comparing.bar(err, shown=not json and err.is_terminal) as show:
+        value = ask(_socket(config, socket), "verify", {"tables": table or [], "repair": repair}, show)
+    if json:
+        _print_json(value)
+    else:
+        out.print(comparing.result(value))
+    if not value["equal"]:
+        raise typer.Exit(1)
 
 
 def _show(value: dict[str, Any], text: str, *, json: bool) -> None:

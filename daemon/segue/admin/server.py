@@ -18,6 +18,7 @@ from segue.log import get_logger
 log = get_logger("admin")
 LINE_LIMIT = 1 << 20
 PROGRESS_SECONDS = 0.1
+COMPARING_SECONDS = 0.5
 DEFAULT_TIMEOUT = 300.0
 
 
@@ -72,6 +73,8 @@ class AdminServer:
         try:
             if command in ("switchover", "rollback"):
                 await self._show_progress(job, writer)
+            elif command == "verify":
+                await self._show_comparing(job, writer)
             value = await asyncio.shield(job)
             return {"ok": True, "value": value}
         except SegueError as error:
@@ -92,6 +95,17 @@ class AdminServer:
                 writer.write(orjson.dumps({"progress": {"phase": phase}}) + b"\n")
             await asyncio.wait({job}, timeout=PROGRESS_SECONDS)
 
+    async def _show_comparing(self, job: asyncio.Task[Any], writer: asyncio.StreamWriter) -> None:
+        """A comparison whose asker has gone is cancelled: nobody would read its result."""
+        while not job.done():
+            await asyncio.wait({job}, timeout=COMPARING_SECONDS)
+            progress = (await self._control.verification.status())["progress"]
+            if progress and not job.done():
+                writer.write(orjson.dumps({"progress": progress}) + b"\n")
+            if writer.transport.is_closing():
+                await self._control.verification.cancel()
+                return
+
     async def _do(self, command: str, args: dict[str, Any]) -> dict[str, Any]:
         control = self._control
         match command:
@@ -109,6 +123,8 @@ class AdminServer:
                 return await control.switchover(float(args.get("timeout") or DEFAULT_TIMEOUT))
             case "rollback":
                 return await control.rollback(float(args.get("timeout") or DEFAULT_TIMEOUT))
+            case "verify":
+                return await control.verify([str(t) for t in args.get("tables") or ()], repair=bool(args.get("repair")))
             case "pause":
                 return await control.pause(args.get("timeout"))
             case "resume":

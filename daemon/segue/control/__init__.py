@@ -6,6 +6,7 @@ Rows and client bytes never pass through here, so that it answers whatever the o
 - `deployment`  `Control`: from start to stop, and what it lends to a switchover as its `World`
 - `workers`  the proxy workers as one: hold, release, where new ones go
 - `feed`  the replicator: which way it runs, and that it runs again after a crash
+- `verification`  the verifying process: asked, cancelled
 - `begin`  what is looked at, and written down, before the first client is let in
 - `reload`  a new configuration for a running daemon
 """

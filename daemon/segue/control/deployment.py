@@ -12,6 +12,7 @@ from segue.control.begin import preflight
 from segue.control.feed import FeedControl
 from segue.control.keeper import Keeper
 from segue.control.reload import changes
+from segue.control.verification import Verification
 from segue.control.workers import Workers
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
@@ -43,6 +44,7 @@ class Control:
         self.ended: SegueError | None = None
         self.conductor = Conductor(self.journal, RealStage(self))
         self.feed = FeedControl(self.config.deployment.name)
+        self.verification = Verification(self.config.deployment.name, self.drain_replication)
         self.workers: Workers | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._paused_until: asyncio.TimerHandle | None = None
@@ -134,6 +136,7 @@ class Control:
         except (SegueError, TimeoutError) as error:
             log.warning("the replicator did not stop by itself", error=str(error))
         await self.feed.end()
+        await self.verification.end()
         await self.keeper.close()
         for server in self._servers.values():
             await server.close()
@@ -167,7 +170,9 @@ class Control:
         return self.workers is not None and self.workers.holding and self.conductor.run is None
 
     async def status(self) -> dict[str, Any]:
-        replication, proxy = await asyncio.gather(self.replication(), self._proxy_status())
+        replication, proxy, verify = await asyncio.gather(
+            self.replication(), self._proxy_status(), self.verification.status()
+        )
         keys = ("state", "direction", "lag_seconds", "transactions", "rows", "source_position",
                 "applied_position", "error", "mend")  # fmt: skip
         return {
@@ -179,6 +184,7 @@ class Control:
             "paused": self.paused,
             "replication": {k: replication.get(k) for k in keys} | {"details": replication},
             "proxy": proxy,
+            "verify": verify,
             "last_switchover": self.conductor.last,
         }
 
@@ -205,6 +211,12 @@ class Control:
 
     async def check(self) -> list[guardrails.Finding]:
         return await guardrails.run(self.guard(await self.replication()))
+
+    async def verify(self, tables: list[str], *, repair: bool) -> dict[str, Any]:
+        """Compare both sides now; the document. Raises Refused in a switchover."""
+        if self.conductor.run is not None:
+            raise Refused(f"a switchover is under way ({self.conductor.phase})", mend="Verify when it has ended")
+        return await self.verification.run(self.config, self.source, self.target, tables, repair=repair)
 
     def abort(self) -> bool:
         """Stop a switchover that has not committed; False when there is none."""

@@ -51,6 +51,8 @@ class Flavour(ABC):
     needed: ClassVar[tuple[Privilege, ...]]
     apply_session: ClassVar[tuple[str, ...]]
     """What a session that applies BINLOG statements must set, after its format description."""
+    reading_session: ClassVar[tuple[str, ...]]
+    """What a session must set so that equal values read as equal text on every server."""
     dump_is_mariadb: ClassVar[bool]
     """How mysql-replication has to ask for the binlog, and how positions are written."""
 
@@ -99,6 +101,10 @@ class Flavour(ABC):
     @abstractmethod
     async def missing_privileges(self, conn: Connection) -> list[Privilege]:
         """Privileges that Segue's account lacks here."""
+
+    @abstractmethod
+    def exact_real(self, column: str) -> str:
+        """SQL text of a FLOAT or DOUBLE column in which any two stored values differ; the same on both flavours."""
 
     async def make_standby(self, conn: Connection) -> None:
         """Only accounts with the right to bypass read_only, ours that is, may write from now on."""

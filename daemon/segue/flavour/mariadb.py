@@ -29,6 +29,11 @@ class MariaDB(Flavour):
 
     # Else every table map in the target's binlog carries the whole BINLOG statement as its annotation.
     apply_session: ClassVar[tuple[str, ...]] = ("SET SESSION binlog_annotate_row_events = 0",)
+    reading_session: ClassVar[tuple[str, ...]] = (
+        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'", "SET SESSION time_zone = '+00:00'",
+        "SET SESSION sql_select_limit = DEFAULT", "SET SESSION foreign_key_checks = 0",
+        "SET SESSION max_statement_time = 0", "SET SESSION tx_isolation = 'READ-COMMITTED'",
+    )  # fmt: skip
     dump_is_mariadb: ClassVar[bool] = True
 
     @classmethod
@@ -64,6 +69,9 @@ class MariaDB(Flavour):
 
     async def held_by(self, conn: Connection) -> list[str]:
         return ["read_only"] if int(await conn.value("SELECT @@GLOBAL.read_only")) else []
+
+    def exact_real(self, column: str) -> str:
+        return f"CAST({column} AS DOUBLE)"
 
     def grant_for(self, missing: list[str], account: str) -> str:
         return f"GRANT {', '.join(missing)} ON *.* TO {account}"

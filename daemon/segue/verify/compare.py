@@ -1,0 +1,231 @@
+"""One table compared: chunk after chunk, differing chunks narrowed to rows, rows looked at until they settle.
+
+Theory of settling. Both sides are read at different moments while both are written to, so a first difference says
+little. A row is looked at in rounds: its version on the source is read, then the source's position, then the target
+is let apply at least that far, then the target's version is read, then the source's once more. The target's version
+being one that the source was seen to have proves the row equal. A source that did not change in between, and a
+target that has something else, counts against it; several such rounds in a row, further and further apart, make it a
+difference. So a row that never stands still is neither: it is looked at again and in the end named as unsettled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+from segue.verify.findings import MAX_SHOWN, Finding, Kind, TableResult
+from segue.verify.plan import KeyValue, Plan
+from segue.verify.reader import Reader, Total
+
+CHUNK_SECONDS: Final = 0.2
+"""What one chunk should take: short snapshots, and a throttle that reacts."""
+FIRST_STEP: Final = 2_000
+MAX_STEP: Final = 500_000
+FEW: Final = 500
+"""Rows of a chunk that are fetched at once, not narrowed further in the servers."""
+BUCKETS: Final = 256
+WHOLE_BUCKETS: Final = 4096
+"""For a table that cannot be cut into ranges."""
+LOOKUP: Final = 200
+PAUSES: Final = (0.0, 0.05, 0.3, 1.0)
+"""Seconds before each round. A row that was changing meanwhile gets further rounds, `LONG_PAUSE` apart."""
+AGAINST: Final = 3
+"""Rounds in a row that make a difference; of a row that was seen to change, one more for each version, up to
+`MOST_AGAINST`."""
+MOST_AGAINST: Final = 8
+LONG_PAUSE: Final = 0.5
+SETTLE_ROUNDS: Final = 60
+
+A = TypeVar("A")
+B = TypeVar("B")
+Range = tuple[KeyValue | None, KeyValue | None]
+
+
+class Clock(Protocol):
+    """The stream between both sides."""
+
+    async def applied(self, position: str) -> None:
+        """Until the target has applied at least this position of the source. Raises SegueError when it will not."""
+
+
+@dataclass(slots=True)
+class Suspect:
+    """A row that differed at first sight."""
+
+    key: KeyValue
+    seen: set[int] = field(default_factory=set)
+    """Hashes that the source had; 0 stands for no row (of a table without key: counts)."""
+    against: int = 0
+    last: tuple[int, int] | None = None
+
+    def look(self, before: int, target: int, after: int) -> bool | None:
+        """One round's three readings: True equal, False different, None look again."""
+        self.seen |= {before, after}
+        if target in self.seen:
+            return True
+        if before != after:
+            self.against, self.last = 0, None
+            return None
+        self.against = self.against + 1 if self.last == (before, target) else 1
+        self.last = (before, target)
+        needed = min(AGAINST + len(self.seen) - 1, MOST_AGAINST)
+        return False if self.against >= needed else None
+
+
+class TableComparison:
+    """Made for one table, run once."""
+
+    def __init__(
+        self, plan: Plan, readers: tuple[Reader, Reader], clock: Clock,
+        pace: Callable[[float], Awaitable[None]], progress: Callable[[TableResult], None],
+    ) -> None:  # fmt: skip
+        self.plan = plan
+        self.result = TableResult(plan.source.name, plan.target.name, left_out=list(plan.left_out))
+        self._source, self._target = readers
+        self._clock = clock
+        self._pace = pace
+        self._progress = progress
+        self._suspects: dict[KeyValue, Suspect] = {}
+        self.different: list[KeyValue] = []
+
+    async def run(self) -> TableResult:
+        """Compare the table. Raises ServerError, ConnectionLost and what the clock raises."""
+        began = time.monotonic()
+        if self.plan.ranged:
+            await self._by_ranges()
+        else:
+            await self._chunk((None, None))
+        await self._settle(list(self._suspects.values()))
+        self.result.seconds = time.monotonic() - began
+        self._progress(self.result)
+        return self.result
+
+    async def _by_ranges(self) -> None:
+        step, low = FIRST_STEP, None
+        while True:
+            began = time.monotonic()
+            high = await self._source.boundary(self.plan, low, step)
+            await self._chunk((low, high))
+            if high is None:
+                return
+            took = time.monotonic() - began
+            step = max(100, min(MAX_STEP, step * 2, int(step * CHUNK_SECONDS / max(took, 1e-4))))
+            low = high
+            await self._pace(took)
+
+    # -- one chunk -----------------------------------------------------------------------------------------
+
+    async def _chunk(self, span: Range) -> None:
+        mine, theirs = await self._totals(span)
+        self.result.rows += mine[0]
+        self.result.chunks += 1
+        if mine != theirs:
+            await self._narrow(span, max(mine[0], theirs[0]))
+        self._progress(self.result)
+
+    async def _totals(self, span: Range) -> tuple[Total, Total]:
+        return await both(self._source.total(self.plan, *span), self._target.total(self.plan, *span))
+
+    async def _narrow(self, span: Range, rows: int) -> None:
+        """The rows of a differing chunk that differ become suspects."""
+        plan = self.plan
+        count = BUCKETS if plan.ranged else WHOLE_BUCKETS
+        chosen: Sequence[int] | None = None
+        if rows > FEW:
+            mine, theirs = await both(
+                self._source.buckets(plan, *span, count), self._target.buckets(plan, *span, count)
+            )
+            different = sorted(b for b in mine.keys() | theirs.keys() if mine.get(b) != theirs.get(b))
+            chosen = []
+            for bucket in different:
+                size = max(mine.get(bucket, (0, 0))[0], theirs.get(bucket, (0, 0))[0])
+                if len(self._suspects) + size > MAX_SHOWN and chosen:
+                    # Enough is known about this table: the rest is counted and not fetched.
+                    self.result.more += max(1, abs(mine.get(bucket, (0, 0))[0] - theirs.get(bucket, (0, 0))[0]))
+                else:
+                    chosen.append(bucket)
+            if not chosen:
+                return
+        one, two = await both(
+            self._source.rows(plan, *span, chosen, count), self._target.rows(plan, *span, chosen, count)
+        )
+        for key in one.keys() | two.keys():
+            if one.get(key) != two.get(key):
+                self._suspects.setdefault(key, Suspect(key))
+
+    # -- settling ------------------------------------------------------------------------------------------
+
+    async def _settle(self, suspects: list[Suspect]) -> None:
+        waiting = suspects
+        for number in range(SETTLE_ROUNDS):
+            if not waiting:
+                break
+            await asyncio.sleep(PAUSES[number] if number < len(PAUSES) else LONG_PAUSE)
+            again: list[Suspect] = []
+            for start in range(0, len(waiting), LOOKUP):
+                again += await self._round(waiting[start : start + LOOKUP])
+            waiting = again
+        self.result.unsettled = [self.plan.named(s.key) for s in waiting]
+
+    async def _round(self, suspects: list[Suspect]) -> list[Suspect]:
+        """One look at these rows; those that have not settled."""
+        keys = [s.key for s in suspects]
+        before = await self._source.lookup(self.plan, keys)
+        await self._clock.applied(await self._source.position())
+        target = await self._target.lookup(self.plan, keys)
+        after = await self._source.lookup(self.plan, keys)
+        again = []
+        confirmed: list[KeyValue] = []
+        for suspect in suspects:
+            key = suspect.key
+            verdict = suspect.look(before.get(key, 0), target.get(key, 0), after.get(key, 0))
+            if verdict is None:
+                again.append(suspect)
+            elif verdict:
+                self.result.looked_again += 1
+            else:
+                confirmed.append(key)
+        if confirmed:
+            await self._show(confirmed, before, target)
+        return again
+
+    async def _show(self, keys: list[KeyValue], source: dict[KeyValue, int], target: dict[KeyValue, int]) -> None:
+        """Both versions of rows that differ for certain."""
+        one, two = await both(self._source.shown(self.plan, keys), self._target.shown(self.plan, keys))
+        names = dict(zip((f.column for f in self.plan.target.fields), (f.column for f in self.plan.source.fields), strict=True))
+        for key in sorted(keys, key=repr):
+            here, there = source.get(key, 0), target.get(key, 0)
+            if self.plan.keyed:
+                kind: Kind = "different" if here and there else "missing" if here else "extra"
+                copies = 1
+            else:
+                kind, copies = ("missing", here - there) if here > there else ("extra", there - here)
+            mine = one.get(key)
+            theirs = {names[c]: v for c, v in two[key].items()} if key in two else None
+            columns = [c for c in mine if mine[c] != theirs.get(c)] if kind == "different" and mine and theirs else []
+            named = {c: v if isinstance(v, str | None) else _key_text(v, mine or theirs or {}, c)
+                     for c, v in self.plan.named(key).items()}  # fmt: skip
+            self.result.findings.append(Finding(kind, named, mine, theirs, columns, copies))
+            self.different.append(key)
+
+
+def _key_text(value: bytes, row: dict[str, object], column: str) -> str:
+    """A key's bytes as the row shows them."""
+    shown = row.get(column)
+    return shown if isinstance(shown, str) else f"0x{value.hex()}"
+
+
+async def both(one: Coroutine[Any, Any, A], two: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Ask both sides at the same time; the first error ends the other question too."""
+    tasks = asyncio.ensure_future(one), asyncio.ensure_future(two)
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+    return tasks[0].result(), tasks[1].result()

@@ -1,0 +1,193 @@
+"""One column of two tables as SQL such that both texts are equal exactly when the stored values are. Pure.
+
+Theory. A row becomes one byte string: a head of fields joined by '#', then the bytes of its strings. The head has one
+field for each column: the value's text where that cannot hold a '#', the length in bytes for a string, 'N' for NULL.
+Field count and lengths being known, two different rows never give the same string: NULL is not '', ('a#b', 'c') not
+('a', 'b#c'), 'a' not 'a '. Long values stand in the head by their SHA-256, which also bounds the row's length.
+
+Strings of one character set are compared by their bytes, of two by what they are in utf8mb4. Source of types: MySQL
+Reference Manual, "Data Types"; MariaDB Knowledge Base, same title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from segue.flavour import Flavour
+from segue.schema import Column
+from segue.sql import name
+
+Carrier = Literal["number", "real", "time", "bytes", "text", "json"]
+"""How a value travels to Segue and back: as digits, digits with an exponent, quoted text, or bytes."""
+
+INTEGERS: Final = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "year", "bit", "boolean"})
+REALS: Final = frozenset({"float", "double", "real"})
+TIMES: Final = frozenset({"date", "datetime", "timestamp", "time"})
+SHORT_TEXTS: Final = frozenset({"char", "varchar", "tinytext"})
+LONG_TEXTS: Final = frozenset({"text", "mediumtext", "longtext"})
+SHORT_BINARIES: Final = frozenset({"binary", "varbinary", "tinyblob"})
+LONG_BINARIES: Final = frozenset({"blob", "mediumblob", "longblob", "vector"})
+GEOMETRIES: Final = frozenset(
+    {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
+     "geometrycollection", "geomcollection"}
+)  # fmt: skip
+LABELS: Final = frozenset({"enum", "set"})
+ADDRESSES: Final = frozenset({"uuid", "inet4", "inet6"})
+_UTF8: Final = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii"})
+"""Character sets whose bytes are those of utf8mb4."""
+
+
+class Incomparable(Exception):  # noqa: N818 - names what is
+    """Two columns whose values cannot be compared; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column on one side."""
+
+    column: str
+    """Its name, lower case."""
+    head: str
+    """SQL of its field in the head."""
+    body: str | None
+    """SQL of its bytes behind the head; NULL for NULL."""
+    read: str
+    """SQL that brings the whole value to Segue; NULL for NULL."""
+    size: str | None
+    """SQL of the length of `read` in bytes, for what may be too long to show; None for what is short."""
+    ident: str
+    """SQL that names the value the same on both sides, as a key is named."""
+    carrier: Carrier
+    charset: str = ""
+    """Of what `read` brings, for a text."""
+    ident_charset: str = ""
+
+
+def base(column: Column) -> str:
+    """The type's name without size and attributes."""
+    return column.type.split("(", 1)[0].split(" ", 1)[0]
+
+
+def fields(source: Column, target: Column, ends: tuple[Flavour, Flavour]) -> tuple[Field, Field]:
+    """The same column on both sides. Raises Incomparable."""
+    kinds = base(source), base(target)
+    columns = (source, target)
+    if all(k in INTEGERS or k == "decimal" for k in kinds):
+        return _both(columns, ends, _decimal if "decimal" in kinds and source.type != target.type else _number)
+    for group, make in ((REALS, _real), (TIMES, _time), (GEOMETRIES, _geometry), (ADDRESSES, _address)):
+        if all(k in group for k in kinds):
+            return _both(columns, ends, make, _precise(*columns))
+    if all(k in LABELS for k in kinds) and source.type == target.type and source.charset == target.charset:
+        return _both(columns, ends, _number)
+    if kinds == ("json", "json"):
+        return _both(columns, ends, _json)
+    if all(k in SHORT_BINARIES | LONG_BINARIES for k in kinds):
+        return _both(columns, ends, _binary, "long" if any(k in LONG_BINARIES for k in kinds) else "")
+    texts = SHORT_TEXTS | LONG_TEXTS | LABELS
+    if all(k in texts for k in kinds):
+        long = "long" if any(k in LONG_TEXTS for k in kinds) else ""
+        label = "utf8mb4" if any(k in LABELS for k in kinds) else ""
+        same = source.charset == target.charset or {source.charset, target.charset} <= _UTF8
+        return _both(columns, ends, _text, long, label or ("" if same else "utf8mb4"))
+    raise Incomparable(f"{source.type} cannot be compared with {target.type}")
+
+
+def _both(
+    columns: tuple[Column, Column], ends: tuple[Flavour, Flavour], make: Callable[..., Field], *how: str
+) -> tuple[Field, Field]:
+    one, two = (make(c, name(c.name), f, *how) for c, f in zip(columns, ends, strict=True))
+    return one, two
+
+
+def _precise(source: Column, target: Column) -> str:
+    """What both times are brought to when one has more digits, or a date only."""
+    return "" if source.type == target.type else "(6)"
+
+
+def _number(column: Column, sql: str, _flavour: Flavour) -> Field:
+    plain = base(column) not in LABELS | {"bit", "year"} and "zerofill" not in column.type
+    value = sql if plain else f"{sql} + 0"
+    read = f"CONCAT({value})"
+    return Field(column.name.lower(), f"IFNULL({value}, 'N')", None, read, None, read, "number")
+
+
+def _decimal(column: Column, sql: str, _flavour: Flavour) -> Field:
+    value = f"CAST({sql} + 0 AS DECIMAL(65,30))"
+    read = f"CONCAT({sql} + 0)"
+    return Field(column.name.lower(), f"IFNULL({value}, 'N')", None, read, None, f"CONCAT({value})", "number")
+
+
+def _real(column: Column, sql: str, flavour: Flavour, _how: str) -> Field:
+    value = flavour.exact_real(sql)
+    # Bytes, since the text's collation may not be mixed with others.
+    head = f"CAST(IF({sql} IS NULL, 'N', {value}) AS BINARY)"
+    read = f"IF({sql} IS NULL, NULL, {value})"
+    return Field(column.name.lower(), head, None, read, None, read, "real")
+
+
+def _time(column: Column, sql: str, _flavour: Flavour, digits: str) -> Field:
+    value = sql
+    if digits:
+        kind = "TIME" if base(column) == "time" else "DATETIME"
+        value = f"CAST({sql} AS {kind}{digits})"
+    return Field(
+        column.name.lower(), f"IFNULL({value}, 'N')", None, f"CONCAT({sql})", None, f"CONCAT({value})", "time"
+    )  # fmt: skip
+
+
+def _geometry(column: Column, sql: str, _flavour: Flavour, _how: str) -> Field:
+    value = f"CAST({sql} AS BINARY)"  # SRID and WKB, as both flavours store it
+    head = f"IFNULL(SHA2({value}, 256), 'N')"
+    return Field(column.name.lower(), head, None, value, f"LENGTH({value})", value, "bytes")
+
+
+def _address(column: Column, sql: str, _flavour: Flavour, _how: str) -> Field:
+    value = f"CAST({sql} AS CHAR)"
+    return Field(column.name.lower(), f"CAST(IFNULL({value}, 'N') AS BINARY)", None, value, None, value, "time")
+
+
+def _json(column: Column, sql: str, _flavour: Flavour) -> Field:
+    value = f"CAST({sql} AS CHAR CHARACTER SET utf8mb4)"
+    read = f"CAST({value} AS BINARY)"
+    head = f"IFNULL(SHA2({value}, 256), 'N')"
+    return Field(column.name.lower(), head, None, read, f"LENGTH({read})", read, "json", "utf8mb4", "utf8mb4")
+
+
+def _binary(column: Column, sql: str, _flavour: Flavour, long: str) -> Field:
+    size = f"LENGTH({sql})"
+    head, body = (f"IFNULL(SHA2({sql}, 256), 'N')", None) if long else (f"IFNULL({size}, 'N')", sql)
+    return Field(column.name.lower(), head, body, sql, size, sql, "bytes")
+
+
+def _text(column: Column, sql: str, _flavour: Flavour, long: str, charset: str) -> Field:
+    value = f"CONVERT({sql} USING {charset})" if charset else sql
+    own = column.charset or "binary"
+    if long:
+        # SHA2 looks at the bytes of a string in its own character set.
+        head, body = f"IFNULL(SHA2({value}, 256), 'N')", None
+    else:
+        head, body = f"IFNULL(LENGTH({value}), 'N')", f"CAST({value} AS BINARY)"
+    return Field(
+        column.name.lower(), head, body, f"CAST({sql} AS BINARY)", f"LENGTH({sql})", f"CAST({value} AS BINARY)",
+        "text", own, charset or own,
+    )  # fmt: skip
+
+
+def literal(carrier: Carrier, charset: str, value: str | bytes | None) -> str:
+    """A value that `read` or `ident` brought, as SQL that is compared with or stored into its column without loss."""
+    if value is None:
+        return "NULL"
+    if carrier in ("number", "real", "time"):
+        text = value.decode("ascii") if isinstance(value, bytes) else value
+        if carrier == "number":
+            return text
+        if carrier == "real":
+            return text if "e" in text else f"{text}e0"
+        return f"'{text}'"
+    data = value.encode() if isinstance(value, str) else value
+    if carrier == "bytes" or charset == "binary":
+        return f"0x{data.hex()}" if data else "''"
+    # An introducer, not CONVERT: a literal gives way to the column's collation.
+    return f"_{charset} 0x{data.hex()}" if data else f"_{charset} ''"

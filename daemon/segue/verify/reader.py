@@ -1,0 +1,179 @@
+"""The questions of a comparison, asked on one connection to one side. Every answer is one consistent snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from segue.config import Endpoint
+from segue.errors import ServerError
+from segue.flavour import Flavour, detect
+from segue.sql import Connection, connect
+from segue.verify.expressions import Field
+from segue.verify.plan import End, KeyPart, KeyValue, Plan
+
+QUERY_LIMIT: Final = 3600.0
+"""Seconds for one question; a table without a usable key is one chunk."""
+SHOWN: Final = 1000
+"""Bytes of a value that are shown; what is longer is cut and has its length and SHA-256 beside it."""
+# Names of results begin with segue_: MySQL takes a name in GROUP BY for a column of the table first.
+Total = tuple[int, int]
+"""(rows, sum of their hashes)."""
+
+
+class Reader:
+    """One side's connection. `number` is 0 for the source, 1 for the target."""
+
+    def __init__(self, conn: Connection, flavour: Flavour, number: int) -> None:
+        self.conn = conn
+        self.flavour = flavour
+        self._number = number
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, where: str, number: int) -> Reader:
+        """Connect and set what makes values read alike. Raises ConnectionLost and ServerError."""
+        conn = await connect(endpoint, where=where, program="segue-verify")
+        try:
+            flavour = await detect(conn)
+            for statement in flavour.reading_session:
+                await conn.query(statement)
+        except BaseException:
+            conn.abandon()
+            raise
+        return cls(conn, flavour, number)
+
+    async def close(self) -> None:
+        await self.conn.close()
+
+    def abandon(self) -> None:
+        self.conn.abandon()
+
+    async def _ask(self, sql: str) -> list[dict[str, Any]]:
+        return await self.conn.query(sql, timeout=QUERY_LIMIT)
+
+    def _end(self, plan: Plan) -> End:
+        return plan.ends[self._number]
+
+    async def total(self, plan: Plan, low: KeyValue | None, high: KeyValue | None) -> Total:
+        end = self._end(plan)
+        rows = await self._ask(
+            f"SELECT COUNT(*) AS segue_n, COALESCE(SUM({end.hash}), 0) AS segue_s FROM {end.sql}{end.index}"
+            f" WHERE {end.within(low, high)}"
+        )
+        return int(rows[0]["segue_n"]), int(rows[0]["segue_s"])
+
+    async def buckets(self, plan: Plan, low: KeyValue | None, high: KeyValue | None, count: int) -> dict[int, Total]:
+        """The same for each bucket that has rows."""
+        end = self._end(plan)
+        rows = await self._ask(
+            f"SELECT {end.bucket(count)} AS segue_b, COUNT(*) AS segue_n, SUM({end.hash}) AS segue_s FROM {end.sql}{end.index}"
+            f" WHERE {end.within(low, high)} GROUP BY segue_b"
+        )
+        return {int(r["segue_b"]): (int(r["segue_n"]), int(r["segue_s"])) for r in rows}
+
+    async def rows(
+        self, plan: Plan, low: KeyValue | None, high: KeyValue | None, buckets: Iterable[int] | None, count: int
+    ) -> dict[KeyValue, int]:
+        """Hashes by key, of the rows in these buckets; of a table without key, how often each hash is there."""
+        end = self._end(plan)
+        chosen = "" if buckets is None else f" AND {end.bucket(count)} IN ({','.join(map(str, buckets))})"
+        return await self._hashes(end, f"{end.index} WHERE {end.within(low, high)}{chosen}")
+
+    async def lookup(self, plan: Plan, keys: Sequence[KeyValue]) -> dict[KeyValue, int]:
+        """As `rows`, for these keys."""
+        end = self._end(plan)
+        found = await self._hashes(end, f"{end.index} WHERE {end.is_one_of(keys)}")
+        # A collation may hold other values for equal; only what is named by the very bytes counts.
+        wanted = set(keys)
+        return {k: h for k, h in found.items() if k in wanted}
+
+    async def _hashes(self, end: End, tail: str) -> dict[KeyValue, int]:
+        if not end.key:
+            rows = await self._ask(f"SELECT {end.hash} AS segue_h, COUNT(*) AS segue_n FROM {end.sql}{tail} GROUP BY segue_h")
+            return {(str(r["segue_h"]),): int(r["segue_n"]) for r in rows}
+        idents = ", ".join(f"{k.ident} AS segue_k{n}" for n, k in enumerate(end.key))
+        rows = await self._ask(f"SELECT {idents}, {end.hash} AS segue_h FROM {end.sql}{tail}")
+        return {_key(end.key, r): int(r["segue_h"]) for r in rows}
+
+    async def boundary(self, plan: Plan, after: KeyValue | None, step: int) -> KeyValue | None:
+        """The key of the `step`-th row behind `after`; None when there are fewer."""
+        end = self._end(plan)
+        idents = ", ".join(f"{k.ident} AS segue_k{n}" for n, k in enumerate(end.key))
+        rows = await self._ask(
+            f"SELECT {idents} FROM {end.sql}{end.index} WHERE {end.within(after, None)}"
+            f" ORDER BY {end.order} LIMIT {step - 1}, 1"
+        )
+        return _key(end.key, rows[0]) if rows else None
+
+    async def shown(self, plan: Plan, keys: Sequence[KeyValue]) -> dict[KeyValue, dict[str, Any]]:
+        """Whole rows as people read them, by key: text, "0x.." for bytes, None for NULL."""
+        end = self._end(plan)
+        idents = [f"{k.ident} AS segue_k{n}" for n, k in enumerate(end.key)] or [f"{end.hash} AS segue_k0"]
+        columns = []
+        for n, field in enumerate(end.fields):
+            if field.size is None:
+                columns.append(f"{field.read} AS segue_c{n}")
+            else:
+                columns += [f"SUBSTRING({field.read}, 1, {SHOWN}) AS segue_c{n}", f"{field.size} AS segue_l{n}",
+                            f"IF({field.size} > {SHOWN}, SHA2({field.read}, 256), NULL) AS segue_d{n}"]  # fmt: skip
+        rows = await self._ask(
+            f"SELECT {', '.join(idents + columns)} FROM {end.sql}{end.index} WHERE {end.is_one_of(keys)}"
+        )
+        key = end.key or (KeyPart("", "", "", "number", ""),)
+        found = {_key(key, r): {f.column: _show(f, r, n) for n, f in enumerate(end.fields)} for r in rows}
+        return {k: found[k] for k in keys if k in found}
+
+    async def position(self) -> str:
+        return await self.flavour.position(self.conn)
+
+    async def estimate(self, plan: Plan) -> int:
+        """About how many rows the table has, by the server's statistics."""
+        schema, _, table = self._end(plan).name.partition(".")
+        try:
+            value = await self.conn.value(
+                "SELECT TABLE_ROWS FROM information_schema.TABLES"
+                f" WHERE TABLE_SCHEMA = 0x{schema.encode().hex()} AND TABLE_NAME = 0x{table.encode().hex()}"
+            )
+        except ServerError:
+            return 0
+        return int(value or 0)
+
+
+def _key(parts: Sequence[KeyPart], row: dict[str, Any]) -> KeyValue:
+    return tuple(_plain(p, row[f"segue_k{n}"]) for n, p in enumerate(parts))
+
+
+def _plain(part: KeyPart, value: Any) -> str | bytes | None:
+    if value is None:
+        return None
+    if part.carrier in ("number", "real", "time"):
+        return value.decode("ascii") if isinstance(value, bytes) else str(value)
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _show(field: Field, row: dict[str, Any], number: int) -> Any:
+    value = row[f"segue_c{number}"]
+    if value is None:
+        return None
+    if field.carrier in ("number", "real", "time"):
+        return value.decode("ascii") if isinstance(value, bytes) else str(value)
+    data = value if isinstance(value, bytes) else str(value).encode()
+    text = text_of(data, field.charset)
+    size = int(row[f"segue_l{number}"])
+    return text if size <= SHOWN else f"{text}... ({size} bytes, SHA-256 {row[f'segue_d{number}']})"
+
+
+def text_of(data: bytes, charset: str) -> str:
+    """Bytes of a column as people read them."""
+    if charset in ("utf8mb4", "utf8mb3", "utf8", "ascii"):
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            pass
+    elif charset and charset != "binary":
+        try:
+            return data.decode({"latin1": "cp1252", "ucs2": "utf-16-be", "utf16": "utf-16-be"}.get(charset, charset))
+        except (LookupError, UnicodeDecodeError):
+            pass
+    return f"0x{data.hex()}"
+

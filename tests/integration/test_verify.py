@@ -1,0 +1,180 @@
+"""Comparing real servers: planted differences of every type, tables of every kind of key, and all of it under load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.integration import planted
+
+from lab import Server
+from segue.config import Endpoint, Replicate, Verify
+from segue.roles import mapping_from
+from segue.verify.session import Order, Session
+
+pytestmark = pytest.mark.servers
+MODE = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00'"
+
+
+class Still:
+    """Nothing flows between the two servers of these tests."""
+
+    async def applied(self, position: str) -> None:
+        assert position
+
+
+def order(source: Server, target: Server, **replicate: Any) -> Order:
+    ends = [Endpoint(host=s.host, port=s.port, user="root") for s in (source, target)]
+    rules = Replicate(**({"schemas": ["v*"]} | replicate))
+    return Order("lab", ends[0], "blue", ends[1], "green", mapping_from("blue", rules), Verify())
+
+
+async def compare(source: Server, target: Server, *tables: str, **replicate: Any) -> dict[str, Any]:
+    return await Session(order(source, target, **replicate), Still()).run(list(tables))
+
+
+def fill(server: Server, *statements: str) -> None:
+    with server.connect() as conn, conn.cursor() as cursor:
+        cursor.execute(MODE)
+        cursor.execute("CREATE DATABASE IF NOT EXISTS v")
+        for statement in statements:
+            cursor.execute(statement)
+
+
+async def test_every_planted_difference(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> None:
+    blue, green = pairs(flavour)
+    found = planted.cases(flavour)
+    assert len(found) >= 200
+    for server, side in ((blue, "source"), (green, "target")):
+        rows = (planted.insert("v.t", n, getattr(case, side)) for n, case in enumerate(found))
+        fill(server, planted.create("v.t"), *rows)
+    fill(blue, planted.insert("v.t", 10_001, {"vc": "'lost'"}))
+    fill(green, planted.insert("v.t", 10_002, {"vc": "'extra'"}))
+    document = await compare(blue, green)
+    (table,) = document["tables"]
+    assert not table["error"]
+    judged = {int(r["key"]["id"]): r for r in table["rows_that_differ"]}
+    wrong = [c.what for n, c in enumerate(found) if (n in judged) != (c.verdict == "different")]
+    assert wrong == []
+    assert judged.pop(10_001)["kind"] == "missing"
+    assert judged.pop(10_002)["kind"] == "extra"
+    for number, row in judged.items():
+        changed = {c for c in planted.COLUMNS if found[number].source.get(c) != found[number].target.get(c)}
+        assert row["kind"] == "different"
+        assert set(row["columns"]) == changed, found[number].what
+    assert table["rows"] == len(found) + 1
+    assert not document["equal"]
+
+
+KEYED = {
+    "whole": ("id BIGINT UNSIGNED PRIMARY KEY, v INT", lambda n: f"{18446744073709551615 - n * 7}, {n}"),
+    "negative": ("id INT PRIMARY KEY, v INT", lambda n: f"{n * 3 - 4000}, {n}"),
+    "composite": ("a INT, b VARCHAR(20), c DATETIME(3), v INT, PRIMARY KEY (b, a, c)",
+                  lambda n: f"{n % 3}, 'k{n // 9}', '2024-01-01 00:00:00.{n % 9:03d}', {n}"),
+    "words": ("k VARCHAR(40) COLLATE utf8mb4_unicode_ci PRIMARY KEY, v INT",
+              lambda n: f"'{['é', 'E', 'ß', 'ss', '漢'][n % 5]}{n}#''', {n}"),
+    "bytes": ("k VARBINARY(20) PRIMARY KEY, v INT", lambda n: f"0x{n * 2654435761 % (1 << 32):08x}00, {n}"),
+    "reals": ("k DOUBLE PRIMARY KEY, v INT", lambda n: f"{(n - 1500) / 7!r}e0, {n}"),
+    "labels": ("k ENUM('b','a'), n INT, v INT, PRIMARY KEY (k, n)", lambda n: f"'{'ab'[n % 2]}', {n}, {n}"),
+    "unique_": ("id INT PRIMARY KEY AUTO_INCREMENT, u DECIMAL(20,4) NOT NULL UNIQUE, v INT", lambda n: f"{n}, {n}.5, {n}"),
+    "prefix_": ("k TEXT NOT NULL, v INT, UNIQUE KEY (k(10))", lambda n: f"'{n}', {n}"),
+    "names": ("k0 INT, b INT, h INT, n INT, s INT, v INT, PRIMARY KEY (h, k0)", lambda n: f"{n}, 1, {n % 7}, 1, 1, {n}"),
+    "moments": ("k TIMESTAMP(6) PRIMARY KEY, v INT", lambda n: f"'2024-05-05 05:05:05.{n:06d}', {n}"),
+}  # fmt: skip
+ROWS = 3000
+
+
+async def test_every_kind_of_key(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> None:
+    """In chunks and narrowed: one row lost, one more, one changed, in tables that are otherwise equal."""
+    blue, green = pairs(flavour)
+    for server, gone, more in ((blue, None, 2000), (green, 1234, ROWS + 1)):
+        statements = []
+        for table, (columns, row) in KEYED.items():
+            numbers = [*(n for n in range(1, ROWS) if n not in {gone, 2000}), more]
+            statements += [f"CREATE TABLE v.{table} ({columns})",
+                           f"INSERT INTO v.{table} VALUES {', '.join(f'({row(n)})' for n in numbers)}"]  # fmt: skip
+        fill(server, *statements)
+    fill(green, *(f"UPDATE v.{table} SET v = -1 WHERE v = 77" for table in KEYED))
+    document = await compare(blue, green)
+    assert len(document["tables"]) == len(KEYED)
+    for table in document["tables"]:
+        assert not table["error"], table
+        kinds: dict[str, list[str]] = {}
+        for row in table["rows_that_differ"]:
+            values = row["source"] or row["target"]
+            kinds.setdefault(row["kind"], []).append(values["v"])
+        keyless = table["source"] == "v.prefix_"
+        expected = {"missing": ["1234", "2000"], "extra": [str(ROWS + 1)], "different": ["77"]}
+        if keyless:
+            expected = {"missing": ["1234", "2000", "77"], "extra": ["-1", str(ROWS + 1)]}
+        assert {k: sorted(v) for k, v in kinds.items()} == expected, table["source"]
+    assert document["differences"] == 4 * (len(KEYED) - 1) + 5
+
+
+async def test_tables_without_a_key_are_compared_as_bags(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> None:
+    """Equal rows count: two of one and none of the other must not cancel, as they do in an XOR."""
+    blue, green = pairs(flavour)
+    create = ["CREATE TABLE v.bag (a INT, b VARCHAR(10))", "CREATE TABLE v.same (a INT, b VARCHAR(10))"]
+    fill(blue, *create, "INSERT INTO v.bag VALUES (1, 'x'), (1, 'x'), (2, NULL), (3, ''), (3, '')",
+         "INSERT INTO v.same VALUES (1, 'x'), (1, 'x'), (NULL, NULL)")  # fmt: skip
+    fill(green, *create, "INSERT INTO v.bag VALUES (3, ''), (1, 'y'), (2, NULL), (1, 'y'), (3, ''), (3, '')",
+         "INSERT INTO v.same VALUES (NULL, NULL), (1, 'x'), (1, 'x')")  # fmt: skip
+    document = await compare(blue, green)
+    bag, same = document["tables"]
+    assert same["equal"]
+    found = sorted((r["kind"], (r["source"] or r["target"])["b"], r.get("copies", 1)) for r in bag["rows_that_differ"])
+    assert found == [("extra", "", 1), ("extra", "y", 2), ("missing", "x", 2)]
+
+
+async def test_values_exchanged_between_rows_are_seen(pairs: Callable[[str], tuple[Server, Server]]) -> None:
+    """What an XOR of CRC32 cannot see, being linear."""
+    blue, green = pairs("mysql")
+    create = "CREATE TABLE v.t (id INT PRIMARY KEY, a CHAR(1), b CHAR(1))"
+    fill(blue, create, "INSERT INTO v.t VALUES (1, 'a', 'x'), (2, 'b', 'y')")
+    fill(green, create, "INSERT INTO v.t VALUES (1, 'b', 'x'), (2, 'a', 'y')")
+    crc = "SELECT BIT_XOR(CRC32(CONCAT_WS('#', id, a, b))) FROM v.t"
+    assert blue.sql(crc) == green.sql(crc)
+    assert (await compare(blue, green))["differences"] == 2
+
+
+async def test_tables_that_cannot_be_compared_are_named(pairs: Callable[[str], tuple[Server, Server]]) -> None:
+    blue, green = pairs("mysql")
+    fill(blue, "CREATE TABLE v.a (id INT PRIMARY KEY, x INT)", "CREATE TABLE v.only_blue (id INT)",
+         "CREATE TABLE v.c (id INT PRIMARY KEY)")  # fmt: skip
+    fill(green, "CREATE TABLE v.a (id INT PRIMARY KEY)", "CREATE TABLE v.only_green (id INT)",
+         "CREATE TABLE v.c (id INT PRIMARY KEY)")  # fmt: skip
+    document = await compare(blue, green)
+    errors = {t["source"] or t["target"]: t["error"] for t in document["tables"]}
+    assert "column x" in errors["v.a"]
+    assert "not there on the target" in errors["v.only_blue"]
+    assert "only on the target" in errors["v.only_green"]
+    assert not errors["v.c"]
+    assert not document["equal"]
+
+
+def test_under_load_nothing_false_and_nothing_missed(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour, start=False)
+    for server in (shop.blue, shop.green):
+        fill(server, "CREATE TABLE shop.quiet (id INT PRIMARY KEY, v VARCHAR(20))",
+             f"INSERT INTO shop.quiet VALUES {', '.join(f'({n}, {n})' for n in range(5000))}")  # fmt: skip
+    shop.deployment.start()
+    load = shop.load(clients=4)
+    try:
+        for _ in range(3):
+            code, document = shop.deployment.segue("verify", check=False)
+            assert (code, document["equal"], document["differences"]) == (0, True, 0), document
+        with shop.green.connect(database="shop") as conn, conn.cursor() as cursor:
+            cursor.execute("UPDATE quiet SET v = '17 ' WHERE id = 17")
+            cursor.execute("DELETE FROM quiet WHERE id = 4999")
+        code, document = shop.deployment.segue("verify", check=False)
+        assert code == 1
+        rows = [r for t in document["tables"] for r in t["rows_that_differ"]]
+        assert [(r["kind"], r["key"]["id"]) for r in rows] == [("different", "17"), ("missing", "4999")]
+        assert (rows[0]["source"]["v"], rows[0]["target"]["v"]) == ("17", "17 ")
+        code, answer = shop.deployment.segue("verify", "--table", "shop.nothing", check=False)
+        assert code == 1
+        assert "shop.nothing" in answer["error"]
+        assert shop.deployment.segue("verify", "--table", "shop.acc*")[1]["equal"]
+    finally:
+        load.stop()
