@@ -106,6 +106,7 @@ class Child:
             self.ready.set()
             await self._channel.wait_closed()
         finally:
+            self.ready.clear()
             self._channel.close()
             if not self._stopping:
                 # A child without a channel ends by itself; one that hangs must not be there twice.

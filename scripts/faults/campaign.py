@@ -91,8 +91,7 @@ def campaign(flavour: str, folder: Path, seeds: list[int], only: str | None = No
     try:
         for seed in seeds:
             if rig is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                rig = Rig(flavour, folder)  # type: ignore[arg-type] # argparse checks it
+                rig = _fresh(flavour, folder)
             plan = Plan.of(seed, disks=bool(rig.mounts))
             if only is not None and only not in f"{plan.fault.name} at {plan.moment.name}":
                 continue
@@ -103,7 +102,7 @@ def campaign(flavour: str, folder: Path, seeds: list[int], only: str | None = No
             results.append(result)
             print(time.strftime("%H:%M:%S"), result.line(flavour), flush=True)
             if result.wrong or result.told:
-                kept = Path(f"{folder}-seed-{seed}.log")
+                kept = folder.parent / f"{folder.name}-seed-{seed}.log"
                 shutil.copy(rig.deployment.log, kept)
                 rig.close()
                 rig = None
@@ -112,6 +111,17 @@ def campaign(flavour: str, folder: Path, seeds: list[int], only: str | None = No
             rig.close()
         shutil.rmtree(folder, ignore_errors=True)
     return results
+
+
+def _fresh(flavour: str, folder: Path) -> Rig:
+    """A new rig; on a machine that is too busy for the moment it is tried again."""
+    for attempt in range(5):
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            return Rig(flavour, folder)  # type: ignore[arg-type] # argparse checks it
+        except (LabError, OSError) as error:
+            print(f"no rig, attempt {attempt + 1}: {error}", flush=True)
+    raise LabError("no rig came up in five attempts")
 
 
 def main() -> int:

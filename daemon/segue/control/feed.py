@@ -68,6 +68,9 @@ class FeedControl:
                 try:
                     return await self._child.request("drain", position=position, timeout=timeout)
                 except PeerGone:
+                    # `ready` may still be set when the channel has closed: without the pause this would be a loop
+                    # that lets nothing else run, the child's end included.
+                    await asyncio.sleep(0.01)
                     await self._child.ready.wait()
 
     async def _begin(self, channel: Channel) -> None:

@@ -42,13 +42,17 @@ class Workers:
             for n, listener in enumerate(self._listeners)
         ]  # fmt: skip
 
-    async def start(self, limit: float = 20.0) -> None:
-        """Until all of them serve."""
+    async def start(self, limit: float = 30.0) -> None:
+        """Until all of them serve. Raises SegueError when they do not come up."""
         for child in self._children:
             child.start()
-        async with asyncio.timeout(limit):
-            for child in self._children:
-                await child.ready.wait()
+        try:
+            async with asyncio.timeout(limit):
+                for child in self._children:
+                    await child.ready.wait()
+        except TimeoutError:
+            raise SegueError(f"the proxy workers did not come up within {limit:g} s",
+                             mend="See the log before this; is the machine overloaded?") from None  # fmt: skip
 
     async def stop(self, drain: float) -> None:
         """Clients leave at safe points, for `drain` seconds at most; then the port is closed."""

@@ -49,6 +49,8 @@ class Job:
     position: GtidSet | MariaGtid | FilePosition | None
     began: float
     """Commit time of its oldest transaction on the source's clock."""
+    sent: float = 0.0
+    """Monotonic second at which the target got it."""
 
 
 class Feed:
@@ -136,6 +138,11 @@ class Feed:
         if self._stream.at_head or self.batches == 0:
             return 0.0
         return self._since(assembler.commit_time)
+
+    def busy(self) -> float:
+        """Seconds that the target has been working on one batch."""
+        job = self._running
+        return time.monotonic() - job.sent if job is not None else 0.0
 
     def received(self) -> str | None:
         return self._assembler.position.text() if self.live else None
@@ -284,6 +291,7 @@ class Feed:
                 continue
             self._idle.clear()
             self._running = job
+            job.sent = time.monotonic()
             try:
                 await self._applier.apply(job.statements)
             except Stop as stop:

@@ -23,7 +23,13 @@ BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 LOOK_AGAIN: Final = 5.0
 """Seconds after which a stopped stream is tried again: the operator may have mended what stopped it."""
 STREAMING_LAG: Final = 1.0
+BUSY: Final = 10.0
+"""Seconds of one batch after which status says so."""
 _BINLOG_UNREADABLE = 1236
+_BUSY_MEND = (
+    "SHOW PROCESSLIST there: a lock, a table without a key, a slow disk, or a full one (MySQL looks for room once a"
+    " minute, by itself)"
+)
 
 
 class Replicator:
@@ -153,6 +159,9 @@ class Replicator:
             state = "catching_up"
         totals = {k: v + (int(getattr(feed, k)) if feed else 0) for k, v in self._done.items()}
         applied = feed.applied.text() if feed and feed.applied else self._applied
+        error = self._error
+        if error is None and feed is not None and feed.busy() > BUSY:
+            error = SegueError(f"the target has been at one batch for {feed.busy():.0f} s", mend=_BUSY_MEND)
         return {
             "state": state,
             "direction": self._order.direction if self._order else None,
@@ -161,8 +170,8 @@ class Replicator:
             "rows": totals["rows"],
             "source_position": (feed.received() if feed else None) or applied,
             "applied_position": applied,
-            "error": self._error.message if self._error else None,
-            "mend": self._error.mend if self._error else None,
+            "error": error.message if error else None,
+            "mend": error.mend if error else None,
             "bytes": totals["bytes"],
             "batches": totals["batches"],
             "connects": self._connects,
