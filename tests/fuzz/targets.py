@@ -15,11 +15,15 @@ from segue.binlog.events import BinlogError
 from segue.binlog.images import Head, Layout
 from segue.binlog.positions import GtidSet
 from segue.binlog.rows import TableMap
+from segue.proxy.credentials import Credentials
 from segue.proxy.login import Login
+from segue.proxy.look import look
 from segue.replicate.assembler import Assembler, Stop
+from segue.wire.answers import Answers
 from segue.wire.constants import ProtocolError
 from segue.wire.framing import PacketCutter, packet
-from segue.wire.login import Answer, Greeting, switch_request
+from segue.wire.login import Answer, ChangeUser, Greeting, switch_request
+from segue.wire.ok import changes, split_state
 from segue.wire.reply import ReplyTracker
 from tests.unit.events import UUID_TEXT, Builder
 
@@ -36,13 +40,16 @@ class Hops:
 
     client_tls = None
     server_tls = None
+    connection_id = 1 << 30
+    credentials = Credentials()
+    both_capabilities = (-1, -1)
 
     def to_client(self, data: bytes) -> None: ...
     def to_server(self, data: bytes) -> None: ...
     def start_client_tls(self, rest: bytes) -> None: ...
     def start_server_tls(self) -> None: ...
     def login_failed(self, payload: bytes = b"") -> None: ...
-    def logged_in(self, payload: bytes, user: str, *, deprecate_eof: bool) -> None: ...
+    def logged_in(self, payload: bytes) -> None: ...
 
     def server_wants_tls(self, *, client_tls: bool) -> bool:
         return False
@@ -52,7 +59,8 @@ class Hops:
 
 
 def wire(data: bytes, dice: random.Random) -> None:
-    for parse in (Greeting.parse, Answer.parse, switch_request):
+    look(data)
+    for parse in (Greeting.parse, Answer.parse, ChangeUser.parse, switch_request, split_state, lambda d: list(changes(d))):
         try:
             parse(data)
         except ProtocolError:
@@ -68,6 +76,10 @@ def wire(data: bytes, dice: random.Random) -> None:
         tracker.feed(data[at:])
     except ProtocolError:
         pass
+    answers = Answers((3, 0x16, 3), deprecate_eof=tracker.deprecate_eof)
+    with contextlib.suppress(ProtocolError):
+        answers.feed(data[:at])
+        answers.feed(data[at:])
     login = Login(Hops())
     try:
         login.from_server(packet(GREETING if dice.random() < 0.7 else data[:70000], 0))

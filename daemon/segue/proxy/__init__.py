@@ -5,10 +5,10 @@ counts. It must not know why it holds or who decides; it never parses SQL and ne
 client.
 
 - `hot`  the two protocols that take each chunk
-- `session`  one client and its server connection, forwarding and safe points
+- `look`, `state`  what a statement changes; what a session carries
 - `door`  who may come in and for how long one is waited for; `limits` the numbers, and counts that workers share
-- `login`  the relayed login, TLS on either hop
+- `base`, `commands`, `session`  one client: what it holds, its commands, its replies and safe points
+- `login`  the relayed login, TLS on either hop; `credentials` what is learnt by it
 - `tls`  TLS over a transport, by memory buffers
-- `relocation`  what happens to held sessions when the active side is another (the seam for moving them live)
 - `worker`  the process
 """

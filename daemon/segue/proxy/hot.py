@@ -5,16 +5,32 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from segue.proxy.look import plain
 from segue.wire.constants import (
-    COM_CHANGE_USER,
+    COM_INIT_DB,
+    COM_PING,
+    COM_QUERY,
+    COM_STATISTICS,
     COM_STMT_EXECUTE,
-    COM_STMT_PREPARE,
     MAX_PAYLOAD,
     ProtocolError,
 )
 
 if TYPE_CHECKING:
     from segue.proxy.session import Session
+
+_SIMPLE = frozenset({COM_INIT_DB, COM_PING, COM_STATISTICS})
+
+
+def quiet(session: Session, data: bytes) -> bool:
+    """May this whole COM_STMT_EXECUTE be forwarded unseen? Without a cursor, of a statement that leaves no state, and
+    with the parameter types that are known already, or none."""
+    statements = session.state.statements
+    statement = statements.get(data[5:9]) if statements is not None and session.mapped is None else None
+    if statement is None or statement.effects or len(data) < 14 or data[9] != 0:
+        return False
+    at = statement.flag_at
+    return at == 0 or (at < len(data) and (data[at] == 0 or data.startswith(statement.types, at)))
 
 
 class Client(asyncio.Protocol):
@@ -33,15 +49,14 @@ class Client(asyncio.Protocol):
         if session.client_tls is not None:
             session.guarded(session.from_client_tls, data)
             return
-        # The fast path: one whole command, nothing under way, nobody holds.
+        # The fast path: one whole command that leaves no state behind, nothing under way, nobody holds.
         if session.fast and session.tracker.state == 0 and len(data) > 4:
             command = data[4]
             length = data[0] | data[1] << 8 | data[2] << 16
-            # COM_STMT_EXECUTE without a cursor leaves no state behind.
-            simple = (command < COM_STMT_PREPARE and command != COM_CHANGE_USER) or (
-                command == COM_STMT_EXECUTE and length > 9 and data[9] == 0
-            )
-            if simple and length == len(data) - 4 and length != MAX_PAYLOAD:
+            if length == len(data) - 4 and length != MAX_PAYLOAD and (
+                plain(data) if command == COM_QUERY else
+                quiet(session, data) if command == COM_STMT_EXECUTE else command in _SIMPLE
+            ):  # fmt: skip
                 session.tracker.expect(command)
                 session.since = 0.0
                 session.server_write(data)
@@ -73,16 +88,17 @@ class Server(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         session = self.session
-        if session.phase != 2 or session.server_tls is not None or session.own_ping:
+        if session.phase != 2 or session.server_tls is not None or session.asking is not None or session.mapped is not None:
             session.guarded(session.from_server, data)
             return
-        session.client_write(data)
         tracker = session.tracker
         try:
-            tracker.feed(data)
+            data = tracker.feed(data)
         except ProtocolError as error:
             session.broken(error)
             return
+        if data:
+            session.client_write(data)
         if tracker.state == 0 and session.watched:
             session.reply_ended()
 

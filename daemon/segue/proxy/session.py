@@ -1,102 +1,36 @@
-"""One client and its server connection: bytes forwarded whole, commands framed, safe points known.
+"""One client and its server connection: connecting, login, replies, safe points, the end.
 
-The chunks themselves come in at `hot`; here is everything that is not one whole command on an idle session.
+The chunks themselves come in at `hot`; commands are framed in `commands`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from segue.log import get_logger
+from segue.proxy.asking import Asking, Command, into, wire
+from segue.proxy.base import Phase, log
+from segue.proxy.commands import Commands
+from segue.proxy.credentials import Credentials
 from segue.proxy.hot import Client, Server
-from segue.proxy.limits import Address, show
+from segue.proxy.limits import show
 from segue.proxy.login import Login
-from segue.proxy.tls import Backend, TlsPipe
+from segue.proxy.tls import TlsPipe
 from segue.wire import reply
-from segue.wire.constants import (
-    COM_CHANGE_USER,
-    COM_PING,
-    COM_QUIT,
-    COM_RESET_CONNECTION,
-    COM_STMT_CLOSE,
-    COM_STMT_EXECUTE,
-    COM_STMT_FETCH,
-    COM_STMT_RESET,
-    COM_STMT_SEND_LONG_DATA,
-    CURSOR_EXISTS,
-    LAST_ROW_SENT,
-    MAX_PAYLOAD,
-    PING_PACKET,
-    ProtocolError,
-)
+from segue.wire.answers import Answer, Done, Failed, Rows
+from segue.wire.constants import COM_PING, COM_QUERY, COM_QUIT, CURSOR_EXISTS, LAST_ROW_SENT, ProtocolError
 from segue.wire.framing import error_payload, packet
-from segue.wire.login import Greeting
 
-if TYPE_CHECKING:
-    from segue.proxy.worker import Worker
-
-log = get_logger("proxy")
-_STATEMENT_COMMANDS = frozenset(
-    {COM_STMT_EXECUTE, COM_STMT_FETCH, COM_STMT_SEND_LONG_DATA, COM_STMT_CLOSE, COM_STMT_RESET, COM_RESET_CONNECTION}
-)
 _LEAVE_SECONDS = 0.05
 _FLUSH_SECONDS = 10.0
 
 
-class Phase(IntEnum):
-    CONNECTING = 0
-    LOGIN = 1
-    COMMAND = 2
-    LEAVING = 3
-    """The active side is another now: the next command is answered with an error, then the client leaves."""
-    CLOSED = 4
-
-
-class Session:
+class Session(Commands):
     """One client. All methods run in the worker's loop."""
 
-    __slots__ = ("_full", "_infile_rest", "_kept", "_login", "_paused", "_skip", "address", "client", "client_tls",
-                 "client_write", "connection_id", "cursors", "fast", "greeting", "held", "last_statement", "local", "long_data",
-                 "own_ping", "peer", "phase", "server", "server_tls", "server_write", "since", "tracker", "user", "watched",
-                 "worker")  # fmt: skip
-
-    def __init__(self, worker: Worker, peer: Address, local: Address) -> None:
-        self.worker = worker
-        self.peer = peer
-        """The client, as a load balancer in front may have said; `local` is where it connected to."""
-        self.local = local
-        self.phase: int = Phase.CONNECTING
-        self.tracker = reply.ReplyTracker()
-        self.client: Any = None
-        self.server: Any = None
-        self.client_tls: TlsPipe | None = None
-        self.server_tls: TlsPipe | None = None
-        self.client_write: Any = None
-        self.server_write: Any = None
-        self.fast = False
-        """May the fast path be taken: logged in, nobody holds, no packet half sent, no statement state."""
-        self.watched = False
-        """Somebody wants to know when a reply ends."""
-        self.held = False
-        self.own_ping = False
-        self.cursors: set[bytes] | None = None
-        self.long_data = False
-        self.last_statement = b""
-        self.user = ""
-        self.address = ""
-        self.connection_id = 0
-        self.since = 0.0
-        self.greeting: Greeting | None = None
-        self._login: Login | None = None
-        self._kept = b""
-        self._skip = 0
-        self._infile_rest = b""
-        self._paused = False
-        self._full = False
+    __slots__ = ()
 
     # -- connection ----------------------------------------------------------------------------------------
 
@@ -110,13 +44,13 @@ class Session:
         self.worker.joined(self)
         if self.worker.holding:
             self.held = True  # the greeting waits for the release
-            self._pause_client()
+            self.pause_client()
         else:
             self.worker.spawn(self.connect())
 
     async def connect(self) -> None:
         """Open the server connection; its greeting starts the login."""
-        backend = self.worker.active
+        backend = self.side = self.worker.active
         try:
             await backend.open(lambda: Server(self))
         except (OSError, TimeoutError) as error:
@@ -130,26 +64,26 @@ class Session:
             return
         self.server = transport
         self.server_write = transport.write
-        if introduction := self.worker.active.introduction(self.peer, self.local):
+        if introduction := self.side.introduction(self.peer, self.local):
             transport.write(introduction)
         self.phase = Phase.LOGIN
         self._login = Login(self)
 
-    def to_client(self, data: bytes) -> None:
-        if self.client is not None:
-            self.client_write(data)
-
-    def to_server(self, data: bytes) -> None:
-        if self.server is not None:
-            self.server_write(data)
-
     # -- TLS and login ----------------------------------------------------------------------------------------
+
+    @property
+    def credentials(self) -> Credentials:
+        return self.worker.credentials
+
+    @property
+    def both_capabilities(self) -> tuple[int, int]:
+        return self.worker.both_capabilities
 
     def tls_offered(self) -> bool:
         return self.worker.tls is not None
 
     def server_wants_tls(self, *, client_tls: bool) -> bool:
-        return self.worker.active.wants_tls(client_tls=client_tls)
+        return self.side.wants_tls(client_tls=client_tls)
 
     def start_client_tls(self, rest: bytes) -> None:
         assert self.worker.tls is not None
@@ -159,28 +93,64 @@ class Session:
             self.from_client_tls(rest)
 
     def start_server_tls(self) -> None:
-        backend = self.worker.active
-        assert backend.context is not None
-        host = backend.endpoint.host if backend.context.check_hostname else None
-        self.server_tls = TlsPipe(self.server, backend.context, server_side=False, hostname=host)
+        self.server_tls = self.side.tls_pipe(self.server)
         self.server_write = self.server_tls.write
 
-    def logged_in(self, payload: bytes, user: str, *, deprecate_eof: bool) -> None:
+    def logged_in(self, payload: bytes) -> None:
+        """The server has accepted the client, who is told when tracking is on."""
         login = self._login
         assert login is not None
-        if login.greeting is not None:
+        if login.greeting is not None and self.greeting is None:
             self.greeting = login.greeting
-            self.connection_id = login.greeting.connection_id
+            self.backend_id = login.greeting.connection_id
+        self.secret = login.secret
+        self.user = login.user or self.user
+        tracker = self.tracker
+        tracker.deprecate_eof, tracker.strip = login.deprecate_eof, not login.tracking
+        self.state.reset()
+        if login.change is not None:
+            self.state.schema = login.change.schema
+            self.mapped = None
+        elif login.answer is not None:
+            self.answer = login.answer
+            self.state.schema = login.answer.schema
+        tracker.state = reply.GENERIC
+        told = tracker.feed(packet(payload, 0))[4:]
+        self._track(lambda: self._ready(login, told))
+
+    def change_user(self, data: bytes, *, whole: bool) -> None:
+        """COM_CHANGE_USER: a login on the same connection."""
+        if self.tracker.state != reply.IDLE:
+            raise ProtocolError("COM_CHANGE_USER behind an unfinished command")
+        if self.greeting is None or not whole:
+            raise ProtocolError("COM_CHANGE_USER in pieces is not served")
+        self.fast = False
+        self.phase = Phase.LOGIN
+        self.drop_spare()
+        self._login = Login.change_user(
+            self, self.greeting, data[4:], tracker=self.tracker, same_server=not self.moved
+        )
+        self.user = data[5:].split(b"\0")[0].decode("utf-8", "replace")
+
+    def _track(self, then: Callable[[], None]) -> None:
+        """Turn on tracking on the server's side; an account with an expired password refuses, which is seen later."""
+
+        def answered(answers: list[Answer]) -> None:
+            self.tracked = isinstance(answers[0], Done)
+            then()
+
+        self.ask([(COM_QUERY, self.side.tracking)], answered)
+
+    def _ready(self, login: Login, told: bytes) -> None:
         self._login = None
         self.worker.door.entered(self)
-        self.user = user or self.user
         self.phase = Phase.COMMAND
-        self.tracker.deprecate_eof = deprecate_eof
-        self.tracker.state = reply.GENERIC
-        self.tracker.feed(packet(payload, 0))
+        login.finish(told)
         self._statement_state_gone()
         if self.worker.holding:
             self.try_hold()
+        elif self.side is not self.worker.active:
+            self.worker.late(self)
 
     def login_failed(self, payload: bytes = b"") -> None:
         self._login = None
@@ -188,17 +158,6 @@ class Session:
         self.close_client()
 
     # -- bytes ---------------------------------------------------------------------------------------------------
-
-    def guarded(self, method: Any, data: bytes) -> None:
-        """Run one step; a peer that breaks a protocol loses its own connection and nothing else."""
-        try:
-            method(data)
-        except (ProtocolError, ssl.SSLError) as error:
-            self.broken(error)
-
-    def broken(self, error: Exception) -> None:
-        log.info("connection ended: protocol error", client=self.address, user=self.user, error=str(error))
-        self.close_client()
 
     def from_client_tls(self, data: bytes) -> None:
         assert self.client_tls is not None
@@ -208,134 +167,46 @@ class Session:
 
     def from_client(self, data: bytes) -> None:
         """Bytes of the client, in any phase."""
-        if self.phase == Phase.LOGIN:
-            assert self._login is not None
-            self._login.from_client(data)
-        elif self.phase == Phase.COMMAND:
-            self._commands(self._kept + data if self._kept else data)
+        if self.phase == Phase.COMMAND:
+            self.commands(self._kept + data if self._kept else data)
+        elif self.phase == Phase.LOGIN:
+            if self.asking is not None:
+                self._kept += data
+            else:
+                assert self._login is not None
+                self._login.from_client(data)
         elif self.phase == Phase.LEAVING:
             self._refuse_command(data)
         elif self.phase == Phase.CONNECTING:
             raise ProtocolError("the client spoke before the greeting")
 
-    def _commands(self, data: bytes) -> None:
-        """Cut at command boundaries, so that a hold can stop a pipelining client between two."""
-        self._kept = b""
-        tracker = self.tracker
-        pos, end = 0, len(data)
-        while pos < end:
-            if self._skip:
-                taken = min(self._skip, end - pos)
-                self.to_server(data[pos : pos + taken] if pos or taken < end else data)
-                self._skip -= taken
-                pos += taken
-                continue
-            if tracker.state == reply.INFILE:
-                pos = self._file_data(data, pos)
-                continue
-            if end - pos < 5:
-                self._kept = data[pos:]
-                break
-            if self.worker.holding and tracker.state == reply.IDLE and self._at_safe_point():
-                self._kept = data[pos:]
-                self.try_hold()
-                break
-            length = int.from_bytes(data[pos : pos + 3], "little")
-            if length == 0:
-                raise ProtocolError("an empty command")
-            self._begin(data, pos, length)
-            if self.phase == Phase.LOGIN:  # COM_CHANGE_USER: the rest belongs to its exchange
-                rest = data[pos + 4 + length :]
-                self.to_server(data[pos : pos + 4 + length])
-                if rest and self._login is not None:
-                    self._login.from_client(rest)
-                return
-            stop = self._end_of_command(pos, length)
-            self._skip = max(0, stop - end)
-            self.to_server(data[pos:stop] if pos or stop < end else data)
-            pos = min(stop, end)
-        self._may_be_fast()
-
-    def _end_of_command(self, pos: int, length: int) -> int:
-        """Where this packet ends. A packet of 16 MB - 1 goes on: its continuation is forwarded as file data is."""
-        if length == MAX_PAYLOAD:
-            self._infile_rest = b"\xff"
-        return pos + 4 + length
-
-    def _begin(self, data: bytes, pos: int, length: int) -> None:
-        """Note what a command changes before it is forwarded."""
-        if self._infile_rest:  # the continuation of a command over 16 MB is no command
-            if length < MAX_PAYLOAD:
-                self._infile_rest = b""
-            return
-        command = data[pos + 4]
-        if command == COM_CHANGE_USER:
-            if self.tracker.state != reply.IDLE:
-                raise ProtocolError("COM_CHANGE_USER behind an unfinished command")
-            if self.greeting is None or len(data) < pos + 4 + length:
-                raise ProtocolError("COM_CHANGE_USER in pieces is not served")
-            self.fast = False
-            self.phase = Phase.LOGIN
-            self._login = Login.change_user(self, self.greeting, deprecate_eof=self.tracker.deprecate_eof)
-            self.user = data[pos + 5 : pos + 4 + length].split(b"\0")[0].decode("utf-8", "replace")
-            return
-        if command in _STATEMENT_COMMANDS:
-            self._note_statement(command, data[pos + 5 : pos + 9])
-        self.tracker.expect(command)
-
-    def _note_statement(self, command: int, statement: bytes) -> None:
-        if command == COM_STMT_SEND_LONG_DATA:
-            self.long_data = True
-        elif command in (COM_STMT_EXECUTE, COM_STMT_FETCH):
-            self.last_statement = statement
-            self.long_data = False
-        elif command == COM_RESET_CONNECTION:
-            self._statement_state_gone()
-        else:
-            self.long_data = False
-            if self.cursors:
-                self.cursors.discard(statement)
-
-    def _statement_state_gone(self) -> None:
-        self.cursors = None
-        self.long_data = False
-        self._may_be_fast()
-
-    def _file_data(self, data: bytes, pos: int) -> int:
-        """LOCAL INFILE: packets of file data up to an empty one."""
-        if len(data) - pos < 4:
-            self._kept = data[pos:]
-            return len(data)
-        length = int.from_bytes(data[pos : pos + 3], "little")
-        stop = min(pos + 4 + length, len(data))
-        self._skip = pos + 4 + length - stop
-        self.to_server(data[pos:stop])
-        if length == 0:
-            self.tracker.file_sent()
-        return stop
-
     def from_server(self, data: bytes) -> None:
-        """Bytes of the server off the hot path: during login, over TLS, or the answer to our own ping."""
+        """Bytes of the server off the hot path: during login, over TLS, or an answer to our own command."""
         if self.server_tls is not None:
             data = self.server_tls.feed(data)
             if not data:
                 return
-        if self.phase == Phase.LOGIN:
+        if self.asking is not None:
+            if self.asking.feed(data):
+                asking, self.asking = self.asking, None
+                asking.finish()
+        elif self.phase == Phase.LOGIN:
             assert self._login is not None
             self._login.from_server(data)
-            return
-        if self.phase != Phase.COMMAND:
-            return
-        if self.own_ping:
-            self.tracker.feed(data)
+        elif self.phase == Phase.COMMAND:
+            self.client_write(self._with_own_ids(data) if self.mapped is not None and self._preparing else
+                              self.tracker.feed(data))  # fmt: skip
             if self.tracker.state == reply.IDLE:
-                self.own_ping = False
                 self.reply_ended()
-            return
-        self.client_write(data)
-        self.tracker.feed(data)
-        if self.tracker.state == reply.IDLE:
-            self.reply_ended()
+
+    def _with_own_ids(self, data: bytes) -> bytes:
+        """The reply to a COM_STMT_PREPARE after a move: the id in its first packet becomes one of ours."""
+        fresh = self.tracker.state == reply.PREPARE
+        out = self.tracker.feed(data)
+        if fresh and self.tracker.state != reply.PREPARE and out[4:5] == b"\0":
+            assert self.state.statements is not None
+            return out[:5] + next(reversed(self.state.statements)) + out[9:]
+        return out
 
     def reply_ended(self) -> None:
         """The session is between reply and next command."""
@@ -347,24 +218,60 @@ class Session:
             elif status & CURSOR_EXISTS:
                 self.cursors = (self.cursors or set()) | {self.last_statement}
             self.last_statement = b""
+        if self._effects:
+            effects, self._effects = self._effects, None
+            if not self.tracker.uncertain or len(effects) > 1:
+                for effect in effects:
+                    self.state.apply(effect)
+        if not self.tracked and self.phase == Phase.COMMAND:
+            self._track(self._go_on)  # COM_RESET_CONNECTION turned it off
+        elif self.worker.holding:
+            self.try_hold()
+        elif self._kept:
+            self._go_on()
+        else:
+            self.may_be_fast()
+
+    def _go_on(self) -> None:
+        """What waited for us may run."""
         if self.worker.holding:
             self.try_hold()
-        else:
-            self._may_be_fast()
+            return
+        kept, self._kept = self._kept, b""
+        if kept:
+            self.guarded(self.from_client, kept)
+        self.may_be_fast()
+
+    def _statement_state_gone(self) -> None:
+        self.cursors = None
+        self.long_data = False
+        self._go_on()
+
+    # -- our own commands ------------------------------------------------------------------------------------------
+
+    def ask(self, commands: Sequence[Command], then: Callable[[list[Answer]], None]) -> None:
+        """Run commands of ours on the server's connection. Only between two commands of the client."""
+        self.fast = False
+        self.asking = Asking(commands, then, deprecate_eof=self.tracker.deprecate_eof)
+        self.to_server(wire(commands))
+
+    async def answers(self, commands: Sequence[Command]) -> list[Answer]:
+        """The same, waited for. Cancelled when the session ends."""
+        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        self.worker.waiting[self] = future
+        try:
+            self.ask(commands, into(future))
+            return await future
+        finally:
+            self.worker.waiting.pop(self, None)
 
     # -- holding -----------------------------------------------------------------------------------------------------
 
-    def _may_be_fast(self) -> None:
-        tied = self._skip or self._kept or self._infile_rest or self.long_data or self.cursors
-        plain = self.phase == Phase.COMMAND and not tied
-        self.fast = plain and not self.worker.holding and self.tracker.state != reply.INFILE and self.server_tls is None
-        self.watched = self.worker.holding or bool(self.last_statement)
-
-    def _at_safe_point(self) -> bool:
+    def at_safe_point(self) -> bool:
         """Between commands and free of state that ties the session to what it has begun."""
         return not (
             self.tracker.in_transaction or self.tracker.uncertain or self.cursors or self.long_data
-            or self._skip or self._infile_rest
+            or self._skip or self._infile_rest or self.state.tie or self._effects
         )  # fmt: skip
 
     def try_hold(self) -> None:
@@ -376,46 +283,40 @@ class Session:
             # Not logged in: nothing of it is under way on the server. It is let through or turned away later.
             self._hold()
             return
-        if self.tracker.state != reply.IDLE or self.own_ping:
+        if self.tracker.state != reply.IDLE or self.asking is not None:
             return
         if self.tracker.uncertain and not self._skip:
-            self.own_ping = True
-            self.tracker.expect(COM_PING)
-            self.to_server(PING_PACKET)
-        elif self._at_safe_point():
+            self.ask([(COM_PING, b"")], self._pinged)
+        elif self.at_safe_point():
             self._hold()
+
+    def _pinged(self, answers: list[Answer]) -> None:
+        answer = answers[0]
+        if isinstance(answer, Done | Rows):
+            self.tracker.status, self.tracker.uncertain = answer.status, False
+        elif isinstance(answer, Failed):
+            log.info("a server refused COM_PING", client=self.address, code=answer.code)
+        self._go_on()
 
     def _hold(self) -> None:
         self.held = True
         if self.phase != Phase.LOGIN:
-            self._pause_client()
-        self.worker.one_held()
-
-    def _pause_client(self) -> None:
-        if not self._paused and self.client is not None:
-            self._paused = True
-            self.client.pause_reading()
-
-    def resume_client(self) -> None:
-        if self._paused and not self._full and self.client is not None:
-            self._paused = False
-            self.client.resume_reading()
+            self.pause_client()
+        self.worker.one_held(self)
 
     def release(self) -> None:
         """Go on where the session was held."""
         self.held = False
         if self.phase == Phase.CONNECTING and self.server is None:
             self.worker.spawn(self.connect())
-        elif self.phase == Phase.COMMAND:
-            kept, self._kept = self._kept, b""
-            if kept:
-                self.guarded(self.from_client, kept)
-            self._may_be_fast()
+        elif self.phase == Phase.COMMAND and self.asking is None:
+            self._go_on()
         self.resume_client()
 
-    def leave(self) -> None:
-        """The active side is another: let the client go, with an error for a command that waits."""
+    def leave(self, reason: str) -> None:
+        """It cannot go on: let the client go, with an error for a command that waits."""
         self.held = False
+        self.reason = reason
         if self.server is not None:
             self.server.abort()
             self.server = None
@@ -424,6 +325,7 @@ class Session:
             return
         self.phase = Phase.LEAVING
         self.fast = False
+        self.asking = None
         if self._kept:
             self._refuse_command(self._kept)
             return
@@ -432,7 +334,7 @@ class Session:
 
     def _refuse_command(self, data: bytes) -> None:
         if len(data) > 4 and data[4] != COM_QUIT:
-            text = "segue: the database moved to another server; this statement was not run, connect again"
+            text = f"segue: the database moved to another server and this session could not ({self.reason}); this statement was not run, connect again"
             self.to_client(packet(error_payload(1053, "08S01", text), data[3] + 1))
         self.close_client()
 
@@ -440,11 +342,16 @@ class Session:
         """Backpressure: the server does not take more from this client now."""
         self._full = full
         if full:
-            self._pause_client()
+            self.pause_client()
         elif not self.held:
             self.resume_client()
 
     # -- end -----------------------------------------------------------------------------------------------------------
+
+    def drop_spare(self) -> None:
+        spare, self.spare = self.spare, None
+        if spare is not None:
+            spare.close()
 
     def dismiss(self, code: int, state: str, text: str) -> None:
         """End the session with an error, said where the protocol has room for it: not inside a reply."""
@@ -484,17 +391,20 @@ class Session:
             return
         self.phase = Phase.CLOSED
         self.fast = False
+        self.drop_spare()
         if self.server is not None:
             # A client that went away in the middle: its server connection must not finish what nobody hears.
-            if self.tracker.state == reply.IDLE and self._login is None:
+            if self.tracker.state == reply.IDLE and self._login is None and self.asking is None:
                 self.server.close()
             else:
                 self.server.abort()
             self.server = None
+        self.asking = None
         self.worker.left(self)
 
     def describe(self) -> dict[str, Any]:
         """For `sessions` and for the reason of an abort."""
+        tie = self.state.tie
         if self.phase != Phase.COMMAND:
             state = Phase(self.phase).name.lower()
         elif self.tracker.state != reply.IDLE:
@@ -506,14 +416,15 @@ class Session:
         elif self.long_data:
             state = "with half-sent parameter data"
         else:
-            state = "idle"
+            state = tie or "idle"
         if not self.since:
             self.since = time.monotonic()
         return {
-            "client": self.address, "user": self.user, "connection_id": self.connection_id, "state": state,
+            "client": self.address, "user": self.user, "connection_id": self.connection_id,
+            "server_connection_id": self.backend_id, "state": state, "pinned": tie,
             "seconds": round(time.monotonic() - self.worker.hold_began, 3) if self.worker.holding else 0.0,
             "held": self.held,
         }  # fmt: skip
 
 
-__all__ = ["Backend", "Phase", "Session"]
+__all__ = ["Phase", "Session"]

@@ -13,13 +13,23 @@ from segue.child import open_channel
 from segue.errors import SegueError
 from segue.log import get_logger
 from segue.proxy.certificate import server_context
+from segue.proxy.credentials import Credentials
 from segue.proxy.door import Door
 from segue.proxy.limits import Ledger, Limits
-from segue.proxy.relocation import LeaveAtSafePoint, Relocation
 from segue.proxy.session import Session
 from segue.proxy.tls import Backend
 
 log = get_logger("proxy")
+_OURS = 1 << 30
+_WORKER_SHIFT = 24
+_COUNTER = (1 << _WORKER_SHIFT) - 1
+
+
+class SessionGone(SegueError):  # noqa: N818 - names what happened
+    """A session ended while it was asked something."""
+
+    def __init__(self) -> None:
+        super().__init__("the session ended")
 
 
 class Worker:
@@ -30,8 +40,16 @@ class Worker:
         self.tls: ssl.SSLContext | None = None
         self.holding = False
         self.hold_began = 0.0
+        self.watching = False
+        """All commands are looked at: clients are held, or a move is prepared."""
         self.sessions: set[Session] = set()
+        self.waiting: dict[Session, asyncio.Future[Any]] = {}
+        """Who waits for answers on a session's connection; they end with it."""
+        self.credentials = Credentials()
+        self.both_capabilities = (-1, -1)
         self.number = 0
+        self._ids: dict[int, Session] = {}
+        self._last_id = 0
         self._dropped = 0
         self._relocated = 0
         self._accepted = 0
@@ -39,7 +57,6 @@ class Worker:
         self._server: asyncio.Server | None = None
         self._all_held = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._relocation: Relocation = LeaveAtSafePoint()
 
     async def handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
         """Control's orders; see the room's docstring for the whole list."""
@@ -73,7 +90,9 @@ class Worker:
         self.door = Door(self, Limits.from_message(args.get("limits", {})), ledger)
         self.spawn(self.door.watch())
         if args.get("held"):
-            self.holding, self.hold_began = True, time.monotonic()
+            self.holding = self.watching = True
+            self.hold_began = time.monotonic()
+        asyncio.get_running_loop().run_in_executor(None, lambda: self.credentials.key)
         sock = socket.socket(fileno=int(args["listen_fd"]))
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self.door.entrance, sock=sock, backlog=4096)
@@ -82,26 +101,50 @@ class Worker:
         gc.set_threshold(50_000, 20, 20)
         return {"worker": self.number}
 
+    # -- identity ----------------------------------------------------------------------------------------
+
+    def new_id(self) -> int:
+        """A connection id that no server gives and no other worker: bit 30, the worker, a counter."""
+        while True:
+            self._last_id = self._last_id % _COUNTER + 1
+            number = _OURS | (self.number & 0x3F) << _WORKER_SHIFT | self._last_id
+            if number not in self._ids:
+                return number
+
+    def backend_id(self, number: int) -> int | None:
+        """The server's id of one of our sessions now; None for a number that is not one."""
+        session = self._ids.get(number)
+        return session.backend_id if session is not None and session.backend_id else None
+
     # -- sessions tell -----------------------------------------------------------------------------------
 
     def joined(self, session: Session) -> None:
         self._accepted += 1
         self.sessions.add(session)
         self.door.count(len(self.sessions))
+        self._ids[session.connection_id] = session
 
     def left(self, session: Session) -> None:
         self.sessions.discard(session)
         self.door.gone(session)
         self.door.count(len(self.sessions))
+        self._ids.pop(session.connection_id, None)
+        future = self.waiting.pop(session, None)
+        if future is not None and not future.done():
+            future.set_exception(SessionGone())
         if self.holding:
             self.one_held()
 
     def count_dropped(self) -> None:
         self._dropped += 1
 
-    def one_held(self) -> None:
+    def one_held(self, _session: Session | None = None) -> None:
         if all(s.held for s in self.sessions):
             self._all_held.set()
+
+    def late(self, session: Session) -> None:
+        """It logged in on a side that is not active any more."""
+        session.leave("it logged in while the database moved")
 
     def spawn(self, job: Any) -> None:
         task = asyncio.get_running_loop().create_task(job)
@@ -112,7 +155,8 @@ class Worker:
 
     async def _hold(self, timeout: float) -> dict[str, Any]:
         if not self.holding:
-            self.holding, self.hold_began = True, time.monotonic()
+            self.holding = self.watching = True
+            self.hold_began = time.monotonic()
         self._all_held.clear()
         for session in list(self.sessions):
             session.try_hold()
@@ -129,16 +173,15 @@ class Worker:
         moved = active is not None and active["name"] != self.active.name
         if active is not None:
             self.active = Backend(active)
-        self.holding = False
+        self.holding = self.watching = False
         relocated = 0
         for session in list(self.sessions):
             if moved and (session.server is not None or session.phase):
                 relocated += 1
-                self._relocation.relocate(session)
+                session.leave("it was held")
             elif session.held:
                 session.release()
             else:
-                session.watched = session.fast = False
                 session.release()
         self._relocated += relocated
         return {"relocated": relocated, "dropped": 0}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segue.wire.constants import (
+    CLIENT_CONNECT_ATTRS,
+    CLIENT_CONNECT_WITH_DB,
     CLIENT_MYSQL,
     CLIENT_PLUGIN_AUTH,
+    CLIENT_PLUGIN_AUTH_LENENC,
     CLIENT_PROTOCOL_41,
+    CLIENT_SECURE_CONNECTION,
+    CLIENT_SESSION_TRACK,
     CLIENT_SSL,
     MARIADB_NOT_RELAYED,
     NOT_RELAYED,
     ProtocolError,
 )
+from segue.wire.framing import lenenc
 
 SSL_REQUEST_SIZE = 32
 
@@ -55,17 +61,26 @@ class Greeting:
         """Whether MariaDB's extended capabilities stand in the reserved bytes."""
         return not self.capabilities & CLIENT_MYSQL
 
-    def masked(self, *, offer_tls: bool) -> bytes:
-        """The greeting as a client may see it: nothing offered that is not relayed, TLS as we offer it."""
-        caps = self.capabilities & ~NOT_RELAYED & ~CLIENT_SSL
+    @property
+    def more(self) -> int:
+        """MariaDB's extended capabilities."""
+        if not self.extended:
+            return 0
+        return int.from_bytes(self.payload[self.caps_at + 14 : self.caps_at + 18], "little")
+
+    def masked(self, *, offer_tls: bool, connection_id: int, both: int = -1, both_more: int = -1) -> bytes:
+        """The greeting as a client may see it: our connection id, nothing offered that is not relayed or that the
+        other side lacks (`both`), TLS as we offer it."""
+        caps = self.capabilities & both & ~NOT_RELAYED & ~CLIENT_SSL
         if offer_tls:
             caps |= CLIENT_SSL
         out = bytearray(self.payload)
         at = self.caps_at
+        out[at - 13 : at - 9] = connection_id.to_bytes(4, "little")
         out[at : at + 2] = (caps & 0xFFFF).to_bytes(2, "little")
         out[at + 5 : at + 7] = (caps >> 16).to_bytes(2, "little")
         if self.extended:
-            more = int.from_bytes(out[at + 14 : at + 18], "little") & ~MARIADB_NOT_RELAYED
+            more = self.more & both_more & ~MARIADB_NOT_RELAYED
             out[at + 14 : at + 18] = more.to_bytes(4, "little")
         return bytes(out)
 
@@ -76,11 +91,19 @@ def is_ssl_request(payload: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A client's answer to the greeting (Protocol::HandshakeResponse41), as far as it matters here."""
+    """A client's answer to the greeting (Protocol::HandshakeResponse41)."""
 
-    payload: bytes
     capabilities: int
-    user: str
+    max_packet: int
+    charset: int
+    more: int
+    """MariaDB's extended capabilities."""
+    user: bytes
+    response: bytes
+    schema: bytes
+    plugin: bytes
+    attributes: bytes
+    """Connection attributes with their length in front, empty without."""
 
     @classmethod
     def parse(cls, payload: bytes) -> Answer:
@@ -90,26 +113,104 @@ class Answer:
         capabilities = int.from_bytes(payload[:4], "little")
         if not capabilities & CLIENT_PROTOCOL_41:
             raise ProtocolError("clients before MySQL 4.1 are not served")
-        user = payload[32:].split(b"\0")[0].decode("utf-8", "replace")
-        return cls(payload, capabilities, user)
+        user, pos = _zero_ended(payload, 32)
+        if capabilities & CLIENT_PLUGIN_AUTH_LENENC:
+            size, pos = lenenc(payload, pos)
+        elif capabilities & CLIENT_SECURE_CONNECTION:
+            size, pos = payload[pos] if pos < len(payload) else 0, pos + 1
+        else:
+            size = len(_zero_ended(payload, pos)[0])
+        response, pos = payload[pos : pos + size], pos + size
+        if not capabilities & (CLIENT_PLUGIN_AUTH_LENENC | CLIENT_SECURE_CONNECTION):
+            pos += 1
+        schema = plugin = attributes = b""
+        if capabilities & CLIENT_CONNECT_WITH_DB:
+            schema, pos = _zero_ended(payload, pos)
+        if capabilities & CLIENT_PLUGIN_AUTH:
+            plugin, pos = _zero_ended(payload, pos)
+        if capabilities & CLIENT_CONNECT_ATTRS and pos < len(payload):
+            size, after = lenenc(payload, pos)
+            attributes = payload[pos : after + size]
+        return cls(capabilities, int.from_bytes(payload[4:8], "little"), payload[8],
+                   int.from_bytes(payload[28:32], "little"), user, response, schema, plugin, attributes)  # fmt: skip
 
-    def for_server(self, greeting: Greeting, *, tls: bool) -> bytes:
-        """The answer with only capabilities that the server offered and we relay."""
+    def for_server(self, greeting: Greeting, *, tls: bool) -> Answer:
+        """The answer with only capabilities that the server offered and we relay, and with session tracking."""
         caps = self.capabilities & (greeting.capabilities | CLIENT_MYSQL) & ~NOT_RELAYED & ~CLIENT_SSL
+        caps |= greeting.capabilities & CLIENT_SESSION_TRACK
         if tls:
             caps |= CLIENT_SSL
-        out = bytearray(self.payload)
-        out[:4] = caps.to_bytes(4, "little")
-        if greeting.extended and not caps & CLIENT_MYSQL:
-            more = int.from_bytes(out[28:32], "little") & ~MARIADB_NOT_RELAYED
-            out[28:32] = more.to_bytes(4, "little")
-        return bytes(out)
+        more = self.more & greeting.more & ~MARIADB_NOT_RELAYED if not caps & CLIENT_MYSQL else 0
+        return replace(self, capabilities=caps, more=more)
+
+    def payload(self) -> bytes:
+        """The packet's payload; its first SSL_REQUEST_SIZE bytes are the request for TLS."""
+        caps = self.capabilities & ~(CLIENT_CONNECT_WITH_DB | CLIENT_CONNECT_ATTRS) | CLIENT_SECURE_CONNECTION
+        size = len(self.response)
+        if size > 250 and not caps & CLIENT_PLUGIN_AUTH_LENENC:
+            raise ProtocolError("an authentication response of more than 250 bytes")
+        length = bytes((size,)) if size <= 250 else b"\xfc" + size.to_bytes(2, "little")
+        parts = [self.user, b"\0", length, self.response]
+        if self.schema:
+            caps |= CLIENT_CONNECT_WITH_DB
+            parts += [self.schema, b"\0"]
+        if caps & CLIENT_PLUGIN_AUTH:
+            parts += [self.plugin, b"\0"]
+        if self.attributes:
+            caps |= CLIENT_CONNECT_ATTRS
+            parts.append(self.attributes)
+        head = caps.to_bytes(4, "little") + self.max_packet.to_bytes(4, "little") + bytes((self.charset,))
+        return head + bytes(19) + self.more.to_bytes(4, "little") + b"".join(parts)
+
+    @property
+    def client_name(self) -> bytes:
+        """The connection attribute _client_name, empty without."""
+        mark = b"\x0c_client_name"
+        at = self.attributes.find(mark)
+        if at < 0 or at + len(mark) >= len(self.attributes):
+            return b""
+        size = self.attributes[at + len(mark)]
+        return self.attributes[at + len(mark) + 1 :][:size]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeUser:
+    """COM_CHANGE_USER."""
+
+    user: bytes
+    response: bytes
+    schema: bytes
+    charset: bytes
+    """Two bytes; empty, with all behind it, for clients that send none."""
+    plugin: bytes
+    attributes: bytes
+
+    @classmethod
+    def parse(cls, payload: bytes) -> ChangeUser:
+        """Raises ProtocolError."""
+        user, pos = _zero_ended(payload, 1)
+        size, pos = payload[pos] if pos < len(payload) else 0, pos + 1
+        response, pos = payload[pos : pos + size], pos + size
+        schema, pos = _zero_ended(payload, pos)
+        charset, pos = payload[pos : pos + 2], pos + 2
+        plugin, pos = _zero_ended(payload, pos) if pos < len(payload) else (b"", pos)
+        return cls(user, response, schema, charset, plugin, payload[pos:])
+
+    def forcing_switch(self) -> bytes:
+        """The command without a response, for a plugin that no account has: the server then says which it wants,
+        with a nonce of its own. For a client that only knows the nonce of another server."""
+        return b"".join((b"\x11", self.user, b"\0\0", self.schema, b"\0", self.charset or b"\x2d\0",
+                         b"segue_none\0", self.attributes))  # fmt: skip
+
+
+def _zero_ended(payload: bytes, pos: int) -> tuple[bytes, int]:
+    end = payload.find(b"\0", pos)
+    if end < 0:  # the last one may lack its end
+        end = len(payload)
+    return payload[pos:end], end + 1
 
 
 def switch_request(payload: bytes) -> tuple[str, bytes]:
     """(plugin, nonce) of an AuthSwitchRequest."""
     name, _, data = payload[1:].partition(b"\0")
     return name.decode("ascii", "replace"), data.removesuffix(b"\0")
-
-
-

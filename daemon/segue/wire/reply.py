@@ -7,7 +7,7 @@ skipped without being copied. What each command is answered with: MySQL document
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 from segue.wire.constants import (
     ANY_TRANSACTION,
@@ -28,9 +28,11 @@ from segue.wire.constants import (
     MAX_PAYLOAD,
     MORE_RESULTS,
     PS_OUT_PARAMS,
+    STATE_CHANGED,
     ProtocolError,
 )
-from segue.wire.framing import lenenc
+from segue.wire.framing import lenenc, packet
+from segue.wire.ok import split_state
 
 # What the next packet is.
 IDLE: Final = 0
@@ -54,13 +56,27 @@ _MAX_CONTROL = 1 << 20
 _MAX_HEAD = 2048
 
 
+class Listener(Protocol):
+    """Who is told what replies say beside their end."""
+
+    def state_changed(self, block: bytes) -> None:
+        """The session state block of an OK packet (`ok.changes` reads it)."""
+
+    def prepared(self, statement: bytes, parameters: int) -> None:
+        """The answer to one COM_STMT_PREPARE: the four bytes of its id, empty after an error."""
+
+
 class ReplyTracker:
     """One per session. `state` is IDLE between reply and next command; `status` the last flags seen."""
 
-    __slots__ = ("_continued", "_head", "_head_status", "_left", "_out_params", "_rest", "_skip", "deprecate_eof",
-                 "pending", "state", "status", "uncertain")  # fmt: skip
+    __slots__ = ("_changed", "_continued", "_head", "_head_status", "_left", "_out_params", "_rest", "_skip",
+                 "deprecate_eof", "listener", "pending", "state", "status", "strip", "uncertain")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, listener: Listener | None = None) -> None:
+        self.listener = listener
+        self.strip = False
+        """The client did not ask for session tracking: it gets OK packets without the state block."""
+        self._changed = False
         self.deprecate_eof = False
         self.state = IDLE
         self.status = 0
@@ -95,29 +111,32 @@ class ReplyTracker:
         """The client has ended its LOCAL INFILE data: OK or ERR comes."""
         self.state = FIRST
 
-    def feed(self, data: bytes) -> None:
-        """Take in a chunk of the server's bytes. Raises ProtocolError for bytes nobody asked for."""
+    def feed(self, data: bytes) -> bytes:
+        """Take in a chunk of the server's bytes; what of it the client may have now, nearly always the chunk itself.
+
+        The beginning of a packet that ends a reply is kept until the rest is there, since it may have to be
+        written anew. Raises ProtocolError for bytes nobody asked for.
+        """
+        pos = 0
         if self._skip:
             if len(data) <= self._skip:
                 self._skip -= len(data)
-                return
+                return data
             pos, self._skip = self._skip, 0
-        else:
-            pos = 0
-            if self._rest:
-                data = self._rest + data
-                self._rest = b""
-            elif self.state == FIRST and data.startswith(self._head):
-                self.state = ROWS
-                pos = len(self._head)
-                if not self.deprecate_eof:  # the head ends in an EOF with flags
-                    self.status, self.uncertain = self._head_status, False
+        elif self._rest:
+            data = self._rest + data
+            self._rest = b""
+        elif self.state == FIRST and data.startswith(self._head):
+            self.state = ROWS
+            pos = len(self._head)
+            if not self.deprecate_eof:  # the head ends in an EOF with flags
+                self.status, self.uncertain = self._head_status, False
         end = len(data)
         first = self.state == FIRST and pos == 0
+        anew: list[tuple[int, int, bytes]] = []
         while pos < end:
             if end - pos < 5 and (end - pos < 4 or data[pos : pos + 3] != b"\0\0\0"):
-                self._rest = data[pos:]
-                return
+                return self._keep(data, pos, anew)
             length = data[pos] | data[pos + 1] << 8 | data[pos + 2] << 16
             after = pos + 4 + length
             state = self.state
@@ -136,9 +155,10 @@ class ReplyTracker:
                 if after > end:
                     if length > _MAX_CONTROL and state != TEXT:
                         raise ProtocolError("an oversized packet where OK or ERR was due")
-                    self._rest = data[pos:]
-                    return
+                    return self._keep(data, pos, anew)
                 self._control(state, data[pos + 4 : after])
+                if self._changed:
+                    self._note_change(data, pos, after, anew)
                 pos = after
                 if first and self.state != COLUMNS:
                     if self.state == ROWS and pos < _MAX_HEAD and not self._out_params:
@@ -148,8 +168,22 @@ class ReplyTracker:
                 continue
             if after > end:
                 self._skip = after - end
-                return
+                break
             pos = after
+        return _patched(data, end, anew) if anew else data
+
+    def _keep(self, data: bytes, pos: int, anew: list[tuple[int, int, bytes]]) -> bytes:
+        self._rest = data[pos:]
+        return _patched(data, pos, anew)
+
+    def _note_change(self, data: bytes, pos: int, after: int, anew: list[tuple[int, int, bytes]]) -> None:
+        """An OK packet with session state: tell the listener, and take it out for a client that did not ask."""
+        self._changed = False
+        plain, block = split_state(data[pos + 4 : after])
+        if self.listener is not None:
+            self.listener.state_changed(block)
+        if self.strip:
+            anew.append((pos, after, packet(plain, data[pos + 3])))
 
     @staticmethod
     def _same_length_rows(data: bytes, pos: int, length: int, end: int) -> int:
@@ -237,12 +271,16 @@ class ReplyTracker:
 
     def _prepared(self, first: int, payload: bytes) -> None:
         if first == 0xFF:
+            if self.listener is not None:
+                self.listener.prepared(b"", 0)
             self._error()
             return
         if first != 0x00 or len(payload) < 9:
             raise ProtocolError("the answer to COM_STMT_PREPARE is malformed")
         columns = int.from_bytes(payload[5:7], "little")
         parameters = int.from_bytes(payload[7:9], "little")
+        if self.listener is not None:
+            self.listener.prepared(payload[1:5], parameters)
         eof = 0 if self.deprecate_eof else 1
         self._left = (columns + eof if columns else 0) + (parameters + eof if parameters else 0)
         if self._left:
@@ -259,6 +297,9 @@ class ReplyTracker:
             if pos + 2 > len(payload):
                 raise ProtocolError("an OK packet is cut short")
             self.status = payload[pos] | payload[pos + 1] << 8
+        if self.status & STATE_CHANGED:
+            self._changed = True
+            self.status &= ~STATE_CHANGED
         self.uncertain = False
 
     def _eof_status(self, payload: bytes) -> None:
@@ -279,3 +320,13 @@ class ReplyTracker:
 def _prefix(values: bytes, value: int) -> int:
     """How many bytes at the start equal `value`."""
     return len(values) - len(values.lstrip(bytes((value,))))
+
+
+def _patched(data: bytes, end: int, anew: list[tuple[int, int, bytes]]) -> bytes:
+    """`data` up to `end` with some packets replaced."""
+    parts, pos = [], 0
+    for start, stop, new in anew:
+        parts += [data[pos:start], new]
+        pos = stop
+    parts.append(data[pos:end])
+    return b"".join(parts)
