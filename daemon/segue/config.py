@@ -193,10 +193,13 @@ def load(path: Path) -> Config:
     if "password" in raw.get("blue", {}) or "password" in raw.get("green", {}):
         _refuse_readable_by_others(path, "it holds a password")
     sides = {side: _with_password(side, getattr(config, side)) for side in ("blue", "green")}
-    # Mappings and DDL on the target come with the compatibility filter; until then they are refused, not ignored.
-    if config.replicate.table:
-        raise ConfigError(f"{path}: replicate.table: mappings between different tables are not supported yet",
-                          mend="Remove the [[replicate.table]] sections")  # fmt: skip
+    from segue.schema.mapping import Mapping  # it builds on this module
+
+    try:
+        Mapping.of(config.replicate)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", mend=error.mend) from None
+    # DDL on the target comes later; until then it is refused, not ignored.
     if config.replicate.on_ddl == "apply":
         raise ConfigError(f'{path}: replicate.on_ddl: "apply" is not supported yet', mend='Use "stop" or "ignore"')
     if (config.blue.host, config.blue.port) == (config.green.host, config.green.port):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import asyncmy
 from asyncmy import errors as driver_errors
@@ -17,6 +18,8 @@ from asyncmy import errors as driver_errors
 from segue.config import Endpoint
 from segue.errors import ConfigError, ConnectionLost, ServerError
 
+T = TypeVar("T")
+CLIENT_FOUND_ROWS = 0x2
 _LOST = frozenset({1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
 
 
@@ -81,17 +84,22 @@ class Connection:
         replies follow (seen on 9.7.4).
         """
         async with self._turn:
-            return await self._run(sql, timeout, count)
+            return await self._run(sql, timeout, count, _rows)
 
-    async def _run(self, sql: str | bytes, timeout: float | None, count: int) -> list[list[dict[str, Any]]]:
+    async def run_counted(self, sql: bytes, *, timeout: float | None = 60.0, count: int) -> list[tuple[int, int]]:
+        """The same for statements without rows; (rows affected, warnings) of each."""
+        async with self._turn:
+            return await self._run(sql, timeout, count, lambda r: (int(r.affected_rows or 0), int(r.warning_count or 0)))
+
+    async def _run(self, sql: str | bytes, timeout: float | None, count: int, take: Callable[[Any], T]) -> list[T]:
         raw = self._raw
-        out: list[list[dict[str, Any]]] = []
+        out: list[T] = []
         try:
             async with asyncio.timeout(timeout):
                 await raw.query(sql)
                 while True:
                     result = raw._result
-                    out.append(_rows(result))
+                    out.append(take(result))
                     if not result.has_next and len(out) >= count:
                         return out
                     await raw.next_result()
@@ -161,9 +169,12 @@ def name(*parts: str) -> str:
 
 
 async def connect(
-    endpoint: Endpoint, *, where: str = "", autocommit: bool = True, timeout: float = 10.0, program: str = "segue"
+    endpoint: Endpoint, *, where: str = "", autocommit: bool = True, timeout: float = 10.0, program: str = "segue",
+    count_found: bool = False,
 ) -> Connection:
     """Connect and log in. `where` names the server in errors ("green 10.0.0.2:3306" for instance).
+
+    With `count_found` an UPDATE's rows affected are those that it found, whether changed or not.
 
     Raises ConnectionLost when the server cannot be reached, ServerError when it refuses (1045: the account).
     """
@@ -171,11 +182,11 @@ async def connect(
     context = tls_context(endpoint)
     try:
         try:
-            raw = await _connect_raw(endpoint, context, autocommit, timeout, program)
+            raw = await _connect_raw(endpoint, context, autocommit, timeout, program, count_found)
         except (driver_errors.MySQLError, ssl.SSLError, EOFError) as error:
             if context is None or endpoint.tls != "preferred" or not _no_tls_there(error):
                 raise
-            raw = await _connect_raw(endpoint, None, autocommit, timeout, program)
+            raw = await _connect_raw(endpoint, None, autocommit, timeout, program, count_found)
     except driver_errors.MySQLError as error:
         code, text = _code_and_text(error)
         kind = ConnectionLost if code in _LOST or code < 1000 else ServerError
@@ -186,14 +197,15 @@ async def connect(
     return Connection(raw, where)
 
 
-async def _connect_raw(
-    endpoint: Endpoint, context: ssl.SSLContext | None, autocommit: bool, timeout: float, program: str
+async def _connect_raw(  # noqa: PLR0917 - connect's own arguments
+    endpoint: Endpoint, context: ssl.SSLContext | None, autocommit: bool, timeout: float, program: str, count_found: bool
 ) -> Any:
     password = endpoint.password.get_secret_value() if endpoint.password else ""
     try:
         async with asyncio.timeout(timeout):
             return await asyncmy.connect(
                 host=endpoint.host, port=endpoint.port, user=endpoint.user, password=password,
+                client_flag=CLIENT_FOUND_ROWS if count_found else 0,
                 charset="utf8mb4", autocommit=autocommit, connect_timeout=timeout, ssl=context, program_name=program,
             )  # fmt: skip
     except RuntimeError as error:  # what asyncmy makes of a peer that closes at once

@@ -15,17 +15,17 @@ from segue.binlog.batch import BatchWriter
 from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid
 from segue.binlog.rows import STMT_END, TableMap
-from segue.replicate.assembler import Assembler, Ddl, Stop
+from segue.replicate.assembler import Assembler, Ddl, Route, Stop
 from tests.unit.events import UUID_TEXT, Builder, cut
 
 BIG = 1 << 30
 
 
 def assembler(position: GtidSet | MariaGtid | FilePosition, limit: int = BIG) -> Assembler:
-    def plan(table: TableMap) -> bool:
+    def plan(table: TableMap) -> Route | None:
         if table.table == "bad":
             raise Stop("table bad differs")
-        return table.schema == "shop"
+        return Route(table) if table.schema == "shop" else None
 
     return Assembler(position, plan, lambda schema: schema == "shop", limit)
 
@@ -38,7 +38,7 @@ def content(one: Assembler) -> list[tuple[int, bytes]]:
     """The batch's events as the target would read them."""
     if not one.batch.runs:
         return []
-    text = BatchWriter(1).statement(one.batch)
+    text = BatchWriter(1).statement(one.batch.runs)
     return cut(base64.b64decode(text.removeprefix(b"BINLOG '").removesuffix(b"'")))
 
 

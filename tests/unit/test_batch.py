@@ -27,7 +27,7 @@ def add(batch: Batch, events: list[tuple[int, int, bytes, TableMap]]) -> None:
 
 
 def decoded(batch: Batch) -> list[tuple[int, bytes]]:
-    text = BatchWriter(3).statement(batch)
+    text = BatchWriter(3).statement(batch.runs)
     return cut(base64.b64decode(text.removeprefix(b"BINLOG '").removesuffix(b"'"), validate=True))
 
 

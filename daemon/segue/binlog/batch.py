@@ -9,13 +9,26 @@ flags change, because MariaDB honours only the first event's foreign-key flag, a
 from __future__ import annotations
 
 import binascii
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from segue.binlog.events import HEADER, HEADER_SIZE, TABLE_MAP
-from segue.binlog.rows import STMT_END, TableMap
+from segue.binlog.rows import STMT_END
 
 MAX_EVENT: Final = 512 * 1024
 """Bytes up to which adjacent events are joined."""
+
+
+class Destination(Protocol):
+    """A table map for BINLOG; or, with an empty `tail`, a table that is written in another way."""
+
+    @property
+    def schema(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def tail(self) -> bytes: ...
+
 
 Mark = tuple[int, int, int, int, int]
 
@@ -26,7 +39,7 @@ class Run:
     __slots__ = ("flags", "head", "kind", "map", "rows", "size", "timestamp")
 
     def __init__(  # noqa: PLR0917 - once per row event, by position for speed
-        self, kind: int, timestamp: int, flags: int, head: bytes, rows: bytes, table: TableMap
+        self, kind: int, timestamp: int, flags: int, head: bytes, rows: bytes, table: Destination
     ) -> None:
         self.kind = kind
         self.timestamp = timestamp
@@ -52,7 +65,7 @@ class Batch:
         """When the oldest of its transactions was committed, seconds on the source's clock."""
 
     def add(  # noqa: PLR0917 - as above
-        self, kind: int, timestamp: int, flags: int, head: bytes, rows: bytes, table: TableMap
+        self, kind: int, timestamp: int, flags: int, head: bytes, rows: bytes, table: Destination
     ) -> None:
         """One row event; `flags` without STMT_END."""
         size = len(rows)
@@ -96,14 +109,14 @@ class BatchWriter:
         self._server_id = server_id
         self._ids: dict[bytes, int] = {}
 
-    def statement(self, batch: Batch) -> bytes:
-        """`BINLOG '...'` for these events, in order. The batch must hold rows."""
-        return b"BINLOG '" + binascii.b2a_base64(b"".join(self._groups(batch.runs)), newline=False) + b"'"
+    def statement(self, runs: Sequence[Run]) -> bytes:
+        """`BINLOG '...'` for these events, in order; at least one."""
+        return b"BINLOG '" + binascii.b2a_base64(b"".join(self._groups(runs)), newline=False) + b"'"
 
-    def _groups(self, runs: list[Run]) -> list[bytes]:
+    def _groups(self, runs: Sequence[Run]) -> list[bytes]:
         out: list[bytes] = []
         group: list[Run] = []
-        maps: dict[tuple[str, str], TableMap] = {}
+        maps: dict[tuple[str, str], Destination] = {}
         for run in runs:
             table = run.map
             key = (table.schema, table.table)
@@ -116,7 +129,7 @@ class BatchWriter:
         self._close(out, group, maps)
         return out
 
-    def _close(self, out: list[bytes], group: list[Run], maps: dict[tuple[str, str], TableMap]) -> None:
+    def _close(self, out: list[bytes], group: list[Run], maps: dict[tuple[str, str], Destination]) -> None:
         stamp = group[0].timestamp
         for table in maps.values():
             body = self._id(table) + b"\x01\x00" + table.tail
@@ -128,7 +141,7 @@ class BatchWriter:
             out.append(self._header(run.timestamp, run.kind, len(prefix) + run.size) + prefix)
             out += run.rows
 
-    def _id(self, table: TableMap) -> bytes:
+    def _id(self, table: Destination) -> bytes:
         number = self._ids.get(table.tail)
         if number is None:
             number = self._ids[table.tail] = len(self._ids) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -40,6 +41,8 @@ class Privilege:
 
     name: str
     why: str
+    optional: bool = False
+    """Without it things go another way, slower."""
 
 
 class Flavour(ABC):
@@ -53,6 +56,12 @@ class Flavour(ABC):
     """What a session that applies BINLOG statements must set, after its format description."""
     reading_session: ClassVar[tuple[str, ...]]
     """What a session must set so that equal values read as equal text on every server."""
+    rows_v2: ClassVar[bool]
+    """BINLOG takes row events of version 2 (types 30 to 32), else of version 1 (23 to 25)."""
+    row_flags: ClassVar[int]
+    """The flags of a row event that it knows; others are the other flavour's."""
+    cascades_logged = False
+    """Changes that foreign keys cascade are in the binlog, else the engine repeats them on a target."""
     dump_is_mariadb: ClassVar[bool]
     """How mysql-replication has to ask for the binlog, and how positions are written."""
 
@@ -73,6 +82,18 @@ class Flavour(ABC):
     @abstractmethod
     async def position(self, conn: Connection) -> str:
         """Where its binlog ends now: a GTID set, a MariaDB GTID position, or file:offset."""
+
+    async def collations(self, conn: Connection) -> dict[int, tuple[str, str]]:
+        """Collation id, as table maps give it, -> (character set, collation)."""
+        rows = await conn.query(
+            "SELECT ID AS i, CHARACTER_SET_NAME AS s, COLLATION_NAME AS c FROM information_schema.COLLATIONS"
+            " WHERE ID IS NOT NULL AND CHARACTER_SET_NAME IS NOT NULL"
+        )
+        return {int(r["i"]): (str(r["s"]), str(r["c"])) for r in rows}
+
+    @abstractmethod
+    def column_default(self, raw: str | None, extra: str) -> tuple[str | None, bool]:
+        """COLUMN_DEFAULT and EXTRA of information_schema.COLUMNS as (plain text or None, whether it is computed)."""
 
     @abstractmethod
     async def purged(self, conn: Connection, position: str) -> str | None:
@@ -159,3 +180,15 @@ class Flavour(ABC):
             if separator and head.startswith("GRANT "):
                 names += [p.strip().upper() for p in head[len("GRANT ") :].split(",")]
         return ",".join(names)
+
+
+_NOW = re.compile(r"^(?:current_timestamp|now|localtime|localtimestamp)(?:\((\d*)\))?$", re.IGNORECASE)
+
+
+def one_name_for_now(text: str) -> str | None:
+    """CURRENT_TIMESTAMP or CURRENT_TIMESTAMP(n) for all its spellings; None for what is none of them."""
+    match = _NOW.match(text)
+    if match is None:
+        return None
+    digits = (match[1] or "").strip("0")
+    return f"CURRENT_TIMESTAMP({digits})" if digits else "CURRENT_TIMESTAMP"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Self
 
-from segue.flavour.base import Flavour, Identity, Privilege
+from segue.flavour.base import Flavour, Identity, Privilege, one_name_for_now
 from segue.sql import Connection
 
 
@@ -18,7 +19,7 @@ class MariaDB(Flavour):
         Privilege("PROCESS", "to see open transactions and sessions"),
         Privilege("READ_ONLY ADMIN", "to set read_only and to write while it is on"),
         Privilege("CONNECTION ADMIN", "to end sessions that bypass the proxy"),
-        Privilege("BINLOG REPLAY", "to apply row events with BINLOG"),
+        Privilege("BINLOG REPLAY", "to apply row events with BINLOG", optional=True),
         Privilege("RELOAD", "to take the read lock of the fence"),
         Privilege("SELECT", "to read table definitions and the progress"),
         Privilege("INSERT", "to apply rows"),
@@ -35,6 +36,8 @@ class MariaDB(Flavour):
         "SET SESSION max_statement_time = 0", "SET SESSION tx_isolation = 'READ-COMMITTED'",
     )  # fmt: skip
     dump_is_mariadb: ClassVar[bool] = True
+    rows_v2: ClassVar[bool] = False
+    row_flags: ClassVar[int] = 0x000F
 
     @classmethod
     async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:  # noqa: ARG003 - MySQL asks
@@ -49,6 +52,25 @@ class MariaDB(Flavour):
 
     async def position(self, conn: Connection) -> str:
         return str(await conn.value("SELECT @@GLOBAL.gtid_binlog_pos"))
+
+    async def collations(self, conn: Connection) -> dict[int, tuple[str, str]]:
+        if self.version < (10, 10):
+            return await super().collations(conn)
+        # The UCA-14.0.0 collations have one name for several character sets, and an id with each.
+        rows = await conn.query(
+            "SELECT ID AS i, CHARACTER_SET_NAME AS s, FULL_COLLATION_NAME AS c"
+            " FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY WHERE ID IS NOT NULL"
+        )
+        return {int(r["i"]): (str(r["s"]), str(r["c"])) for r in rows}
+
+    def column_default(self, raw: str | None, extra: str) -> tuple[str | None, bool]:  # noqa: ARG002 - MySQL tells there
+        if raw is None or raw.upper() == "NULL":
+            return None, False
+        if len(raw) > 1 and raw[0] == raw[-1] == "'":
+            return raw[1:-1].replace("''", "'").replace("\\\\", "\\"), False
+        if re.fullmatch(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|b'[01]*'|x'[0-9a-f]*'", raw, re.IGNORECASE):
+            return raw, False
+        return one_name_for_now(raw) or raw, True
 
     async def purged(self, conn: Connection, position: str) -> str | None:  # noqa: ARG002 - MySQL asks
         # Which GTIDs the oldest binlog begins behind cannot be asked for; the dump is refused with error 1236.

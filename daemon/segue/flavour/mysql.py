@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from segue.errors import ServerError
-from segue.flavour.base import Flavour, Identity, Privilege
+from segue.flavour.base import Flavour, Identity, Privilege, one_name_for_now
 from segue.sql import Connection, quote
 
 PARSE_ERROR = 1064
@@ -21,7 +21,7 @@ class MySQL(Flavour):
         Privilege("PROCESS", "to see open transactions and sessions"),
         Privilege("CONNECTION_ADMIN", "to write while read_only is on"),
         Privilege("SYSTEM_VARIABLES_ADMIN", "to set read_only and super_read_only"),
-        Privilege("REPLICATION_APPLIER", "to apply row events with BINLOG"),
+        Privilege("REPLICATION_APPLIER", "to apply row events with BINLOG", optional=True),
         Privilege("XA_RECOVER_ADMIN", "to see prepared XA transactions"),
         Privilege("SELECT", "to read table definitions and the progress"),
         Privilege("INSERT", "to apply rows"),
@@ -39,11 +39,17 @@ class MySQL(Flavour):
         "SET SESSION transaction_isolation = 'READ-COMMITTED'",
     )  # fmt: skip
     dump_is_mariadb: ClassVar[bool] = False
+    rows_v2: ClassVar[bool] = True  # 9.7 refuses version 1
+    row_flags: ClassVar[int] = 0xFFFF
 
     @classmethod
     async def create(cls, conn: Connection, version: tuple[int, ...], text: str) -> Self:
         mode = await conn.value("SELECT @@gtid_mode")
-        return cls(version, text, str(mode).upper() in ("ON", "ON_PERMISSIVE"))
+        flavour = cls(version, text, str(mode).upper() in ("ON", "ON_PERMISSIVE"))
+        if version >= (9, 6):
+            native = await flavour.variables(conn, "innodb_native_foreign_keys")
+            flavour.cascades_logged = native.get("innodb_native_foreign_keys", "OFF").upper() == "OFF"
+        return flavour
 
     async def identify(self, conn: Connection) -> Identity:
         row = (await conn.query("SELECT @@server_uuid AS u, @@server_id AS i, @@hostname AS h, @@port AS p"))[0]
@@ -57,6 +63,16 @@ class MySQL(Flavour):
         if not rows:
             raise ServerError(0, "the binary log is off", where=conn.where, mend="Start the server with log_bin")
         return f"{rows[0]['File']}:{rows[0]['Position']}"
+
+    def column_default(self, raw: str | None, extra: str) -> tuple[str | None, bool]:
+        if raw is None:
+            return None, False
+        computed = "DEFAULT_GENERATED" in extra.upper()
+        if computed or self.version < (8, 0):  # 5.7 tells a computed default only by its only kind
+            now = one_name_for_now(raw)
+            if now is not None:
+                return now, True
+        return raw, computed
 
     async def purged(self, conn: Connection, position: str) -> str | None:
         if not self.gtid:

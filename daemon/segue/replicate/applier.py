@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import itertools
+from collections.abc import Iterator
 from typing import Final
 
-from segue.binlog.batch import Batch, BatchWriter
+from segue.binlog.batch import Batch, BatchWriter, Run
 from segue.binlog.events import without_checksums
 from segue.config import Endpoint
 from segue.errors import ConnectionLost, ServerError
 from segue.flavour import Flavour, Identity, detect
-from segue.replicate import progress
+from segue.replicate import progress, sqlpath
 from segue.replicate.assembler import Stop
 from segue.sql import Connection, connect, quote
 
@@ -25,6 +27,9 @@ LOCK_WAIT: Final = 10
 """Seconds to wait for an earlier connection's end before it is killed."""
 APPLY_LIMIT: Final = 3600.0
 """Seconds that one batch may take; keyless tables can make the server search each row."""
+_PACKET: Final = 1_000_000
+_MANY: Final = 2000
+_ACCESS_DENIED: Final = 1227
 _PROGRESS_ROOM: Final = 64 * 1024
 _RETRY: Final = frozenset({1205, 1213, 1290, 1317, 3100, 3101})
 """Lock wait, deadlock, read-only for the moment, interrupted, rollback hooks: the same again may succeed."""
@@ -40,6 +45,34 @@ _MENDS: Final = {
 }
 
 
+class Work:
+    """One batch as statements."""
+
+    def __init__(self) -> None:
+        self.statements: list[bytes] = []
+        self.commit: list[bytes] = []
+        """Progress and COMMIT; empty for a part of a transaction."""
+        self.checked: dict[int, sqlpath.Statement] = {}
+        """Statements whose row counts count, by their place."""
+
+    def add(self, statement: bytes) -> None:
+        self.statements.append(statement)
+
+    def check(self, statement: sqlpath.Statement) -> None:
+        self.checked[len(self.statements)] = statement
+        self.statements.append(statement.text)
+
+    def packets(self) -> Iterator[tuple[int, list[bytes]]]:
+        """(number of the first, statements) of each packet; the commit is not among them."""
+        first, size = 0, 0
+        for number, statement in enumerate(self.statements):
+            if number > first and (size + len(statement) > _PACKET or number - first >= _MANY):
+                yield first, self.statements[first:number]
+                first, size = number, 0
+            size += len(statement)
+        yield first, self.statements[first:]
+
+
 class Applier:
     """One connection to the target, ready for BINLOG statements."""
 
@@ -51,11 +84,16 @@ class Applier:
         self._writer = BatchWriter(identity.server_id)
         self._max_packet = max_packet
         self._open_transaction = False
+        self._by_sql = False
+        """The session is set for statements."""
+        self._flags = -1
+        """The row event flags that it is set for."""
+        self.binlog_allowed = True
 
     @classmethod
     async def open(cls, endpoint: Endpoint, where: str, deployment: str) -> Applier:
         """Connect, wait for an earlier connection's end. Raises ConnectionLost and ServerError."""
-        conn = await connect(endpoint, where=where, program="segue-apply")
+        conn = await connect(endpoint, where=where, program="segue-apply", count_found=True)
         try:
             flavour = await detect(conn)
             await _take_lock(conn, deployment)
@@ -71,43 +109,82 @@ class Applier:
         return self._conn
 
     async def describe(self, description: bytes) -> None:
-        """Give the session the target's own format description, and what must be set after it."""
+        """Give the session the target's own format description, and what must be set after it.
+
+        A server that does not permit it leaves `binlog_allowed` False: everything goes by statements then.
+        """
         text = binascii.b2a_base64(without_checksums(description), newline=False)
-        await self._conn.query(b"BINLOG '" + text + b"'")
+        try:
+            await self._conn.query(b"BINLOG '" + text + b"'")
+        except ServerError as error:
+            if error.code != _ACCESS_DENIED:
+                raise
+            self.binlog_allowed = False
+            return
         for statement in self.flavour.apply_session:
             await self._conn.query(statement)
 
-    def prepare(self, batch: Batch, position: str | None) -> list[bytes]:
-        """The statements for one batch, to go in one packet; with a position they end in a commit. Raises Stop.
+    def prepare(self, batch: Batch, position: str | None) -> Work:
+        """The statements for one batch; with a position they end in a commit. Raises Stop.
 
         `position` is None for a part of a transaction that goes on in the next batch.
         """
-        parts = [] if self._open_transaction else [b"BEGIN"]
-        if batch.runs:
-            statement = self._writer.statement(batch)
-            if len(statement) + _PROGRESS_ROOM > self._max_packet:
-                need = -(-(len(statement) + _PROGRESS_ROOM) // (1 << 20))
-                raise Stop(
-                    f"a row event of {len(statement) >> 20} MB does not fit the target's max_allowed_packet of"
-                    f" {self._max_packet >> 20} MB",
-                    mend=f"On the target: SET GLOBAL max_allowed_packet = {need} * 1048576;",
-                )
-            parts.append(statement)
+        work = Work()
+        if not self._open_transaction:
+            work.add(b"BEGIN")
+        for by_binlog, runs in itertools.groupby(batch.runs, key=lambda run: bool(run.map.tail)):
+            if by_binlog:
+                work.add(self._fitting(self._writer.statement(list(runs)), "a row event"))
+                self._by_sql, self._flags = False, -1  # row events set the session's foreign_key_checks
+            else:
+                for run in runs:
+                    self._statements(work, run)
         if position is not None:
-            parts.append(progress.advance(self._deployment, position, batch.transactions))
-            parts.append(b"COMMIT")
+            work.commit = [progress.advance(self._deployment, position, batch.transactions), b"COMMIT"]
         self._open_transaction = position is None
-        return parts
+        return work
 
-    async def apply(self, statements: list[bytes]) -> None:
+    def _statements(self, work: Work, run: Run) -> None:
+        if not self._by_sql:
+            self._by_sql = True
+            work.add(sqlpath.SESSION)
+        if run.flags != self._flags:
+            self._flags = run.flags
+            work.add(sqlpath.session_for(run.flags))
+        assert isinstance(run.map, sqlpath.SqlTable)
+        for statement in run.map.statements(run):
+            self._fitting(statement.text, "a statement")
+            work.check(statement)
+
+    def _fitting(self, statement: bytes, what: str) -> bytes:
+        if len(statement) + _PROGRESS_ROOM > self._max_packet:
+            need = -(-(len(statement) + _PROGRESS_ROOM) // (1 << 20))
+            raise Stop(
+                f"{what} of {len(statement) >> 20} MB does not fit the target's max_allowed_packet of"
+                f" {self._max_packet >> 20} MB",
+                mend=f"On the target: SET GLOBAL max_allowed_packet = {need} * 1048576;",
+            )
+        return statement
+
+    async def apply(self, work: Work) -> None:
         """Run what `prepare` made.
 
         Raises Stop for what will not succeed if tried again, ConnectionLost and ServerError otherwise. After any
         of them this connection is cut, and the transaction with it.
         """
         try:
+            if work.checked:
+                for first, statements in work.packets():
+                    await self._checked(work, first, statements)
+                if work.commit:
+                    await self._conn.run(b";".join(work.commit), timeout=APPLY_LIMIT, count=len(work.commit))
+                return
+            statements = work.statements + work.commit
             await self._conn.run(b";".join(statements), timeout=APPLY_LIMIT, count=len(statements))
         except ConnectionLost:
+            raise
+        except Stop:
+            self._conn.abandon()
             raise
         except ServerError as error:
             self._conn.abandon()
@@ -117,6 +194,20 @@ class Applier:
             if error.code == 1105:
                 detail = " (the server's error log has the reason)"
             raise Stop(f"{error.message}{detail}", mend=_MENDS.get(error.code, "")) from None
+
+    async def _checked(self, work: Work, first: int, statements: list[bytes]) -> None:
+        """One packet of statements, none of which commits. Raises Stop where one did not find its rows."""
+        outcomes = await self._conn.run_counted(b";".join(statements), timeout=APPLY_LIMIT, count=len(statements))
+        for number, (rows, warnings) in enumerate(outcomes, first):
+            statement = work.checked.get(number)
+            if statement is None:
+                continue
+            if rows != statement.rows:
+                raise Stop(f"{statement.what} found {rows} rows instead of {statement.rows}", mend=_MENDS[1032])
+            if warnings:
+                shown = await self._conn.query(b"SHOW WARNINGS") if number == first + len(statements) - 1 else []
+                text = f": {shown[0]['Message']}" if shown else ""
+                raise Stop(f"{statement.what} was warned about by the target{text}", mend="A value does not fit its column there")
 
     async def close(self) -> None:
         await self._conn.close()

@@ -22,9 +22,6 @@ from segue.binlog.positions import FilePosition, GtidSet, MariaGtid
 from segue.binlog.rows import TableMap
 from segue.errors import SegueError
 
-Plan = Callable[[TableMap], bool]
-"""True: rows of this table pass on; False: the table is not replicated. Raises Stop when neither is right."""
-
 MAX_INFLATED: Final = 1 << 31
 _STANDALONE = 0x01
 _PREPARED_XA = 0x40
@@ -36,17 +33,29 @@ class Stop(SegueError):  # noqa: N818 - names what happens
     """The stream cannot be applied faithfully beyond this point."""
 
 
-class _Entry:
-    """A table map and the lengths of its row events' heads."""
+class Route:
+    """Where the rows of one table map go, and the lengths of its row events' heads.
 
-    __slots__ = ("head", "map", "update_head")
+    This one passes them on as they are; others re-write them (`replicate/routes.py`).
+    """
 
-    def __init__(self, table: TableMap) -> None:
+    __slots__ = ("as_is", "head", "map", "update_head")
+
+    def __init__(self, table: TableMap, *, as_is: bool = True) -> None:
         self.map = table
+        self.as_is = as_is
         width = 1 if table.columns < 0xFB else 3
         bitmap = (table.columns + 7) // 8
         self.head = width + bitmap
         self.update_head = width + 2 * bitmap
+
+    def add(self, batch: Batch, kind: int, timestamp: int, flags: int, body: bytes) -> None:
+        """One row event whose `body` begins behind the post-header. Raises Stop for what the target cannot hold."""
+        raise NotImplementedError
+
+
+Plan = Callable[[TableMap], Route | None]
+"""The route of a table map's rows; None when the table is not replicated. Raises Stop when there is none."""
 
 
 class Ddl:
@@ -76,8 +85,8 @@ class Assembler:
         self._plan = plan
         self._wants_schema = wants_schema
         self._crc: bool | None = None
-        self._known: dict[bytes, _Entry | None] = {}
-        self._tables: dict[bytes, _Entry | None] = {}
+        self._known: dict[bytes, Route | None] = {}
+        self._tables: dict[bytes, Route | None] = {}
         self._gtid: tuple[str, int] | tuple[int, int, int] | None = None
         self._standalone = False
         self._began = 0.0
@@ -123,9 +132,14 @@ class Assembler:
                 entry = tables.get(number, self)
                 if entry is None:
                     continue
-                if not isinstance(entry, _Entry):
+                if not isinstance(entry, Route):
                     raise ev.BinlogError("a row event came without its table map")
                 flags = (payload[26] | payload[27] << 8) & ~1
+                if not entry.as_is:
+                    entry.add(batch, kind, int.from_bytes(payload[1:5], "little"), flags, payload[28:end])
+                    if batch.size >= self.limit:
+                        return True
+                    continue
                 start = 28
                 if kind >= ev.WRITE_V2:
                     start += payload[28] | payload[29] << 8
@@ -140,8 +154,7 @@ class Assembler:
                     tables[payload[20:26]] = known[key]
                 except KeyError:
                     table = TableMap.parse(payload[20:end])
-                    wanted = self._plan(table)
-                    tables[payload[20:26]] = known[key] = _Entry(table) if wanted else None
+                    tables[payload[20:26]] = known[key] = self._plan(table)
             elif kind in ev.NO_CONTENT:
                 continue
             else:

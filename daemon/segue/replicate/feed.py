@@ -23,12 +23,12 @@ from segue.errors import ConnectionLost, SegueError
 from segue.flavour import Flavour, detect
 from segue.log import get_logger
 from segue.replicate import progress
-from segue.replicate.applier import Applier
+from segue.replicate.applier import Applier, Work
 from segue.replicate.assembler import Assembler, Ddl, Stop
+from segue.replicate.definitions import read_plan
 from segue.replicate.dump import DumpRequest, DumpStream, format_description
 from segue.replicate.order import Order
 from segue.replicate.plan import Planner
-from segue.schema import read_tables
 from segue.sql import Connection, connect
 
 log = get_logger("replicate")
@@ -44,7 +44,7 @@ CAREFUL_TRANSACTIONS: Final = 1000
 class Job:
     """One batch on its way."""
 
-    statements: list[bytes]
+    work: Work
     batch: Batch
     position: GtidSet | MariaGtid | FilePosition | None
     began: float
@@ -91,14 +91,14 @@ class Feed:
         stream: DumpStream | None = None
         try:
             self._source = await connect(order.source, where=order.source_where, program="segue-replicate")
-            flavour = await detect(self._source)
+            flavour = self._flavour = await detect(self._source)
             position = await self._start_position(flavour)
             self.applied = position.copy()
+            await self._applier.describe(await format_description(self._request(flavour, None)))
             self._planner = await self._plan()
-            self._assembler = Assembler(position, lambda t: self._planner(t), order.selection.wants_schema,  # noqa: PLW0108 - it is replaced at each DDL
+            self._assembler = Assembler(position, lambda t: self._planner(t), order.mapping.wants_schema,  # noqa: PLW0108 - it is replaced at each DDL
 
                                         1 if self._careful else BATCH_BYTES)  # fmt: skip
-            await self._applier.describe(await format_description(self._request(flavour, None)))
             stream = self._stream = await DumpStream.open(self._request(flavour, position))
             self.live = True
             self._changed()
@@ -155,9 +155,6 @@ class Feed:
     async def _start_position(self, flavour: Flavour) -> GtidSet | MariaGtid | FilePosition:
         assert self._source is not None
         order = self.order
-        if flavour.name != self._applier.flavour.name:
-            raise Stop(f"the source is {flavour.label} and the target {self._applier.flavour.label}:"
-                       " replication between flavours is not there yet")  # fmt: skip
         identity = await flavour.identify(self._source)
         if identity.source_id == self._applier.identity.source_id:
             raise Stop("source and target are the same server", mend="Give green its own server")
@@ -201,10 +198,8 @@ class Feed:
 
     async def _plan(self) -> Planner:
         assert self._source is not None
-        selection = self.order.selection
-        return Planner(
-            selection, await read_tables(self._source, selection), await read_tables(self._applier.connection, selection)
-        )
+        return await read_plan(self.order.mapping, self._source, self._applier.connection,
+                               (self._flavour, self._applier.flavour), binlog_allowed=self._applier.binlog_allowed)  # fmt: skip
 
     # -- the two tasks -------------------------------------------------------------------------------------
 
@@ -293,7 +288,7 @@ class Feed:
             self._running = job
             job.sent = time.monotonic()
             try:
-                await self._applier.apply(job.statements)
+                await self._applier.apply(job.work)
             except Stop as stop:
                 raise self._named(stop, job) from None
             finally:
@@ -333,7 +328,7 @@ class Feed:
         text = " ".join(ddl.query.text.split())[:300]
         while True:
             self._planner = await self._replan()
-            differences = self._planner.differences(ddl.schemas)
+            differences = self._planner.differences_in(ddl.schemas)
             if self.order.on_ddl == "ignore" or not differences:
                 log.warning("a DDL of the source was passed over", statement=text, differences=differences[:5])
                 break
@@ -359,11 +354,8 @@ class Feed:
             raise ConnectionLost(2013, "the connection for definitions broke", where=order.source_where)
         target = await connect(order.target, where=order.target_where, program="segue-replicate")
         try:
-            return Planner(
-                order.selection,
-                await read_tables(self._source, order.selection),
-                await read_tables(target, order.selection),
-            )
+            return await read_plan(order.mapping, self._source, target, (self._flavour, self._applier.flavour),
+                                   binlog_allowed=self._applier.binlog_allowed)  # fmt: skip
         finally:
             with contextlib.suppress(SegueError):
                 await target.close()

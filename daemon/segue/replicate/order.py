@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from segue.config import Endpoint, Replicate
-from segue.schema import Selection
+from segue.roles import mapping_from
+from segue.schema import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Order:
     source_label: str
     target: Endpoint
     target_label: str
-    selection: Selection
+    mapping: Mapping
     on_ddl: str
     epoch: int
 
@@ -44,7 +45,7 @@ class Order:
             message["source"]["name"],
             Endpoint.from_message(message["target"]),
             message["target"]["name"],
-            Selection(replicate.schemas, replicate.exclude),
+            mapping_from(message["source"]["name"], replicate),
             replicate.on_ddl,
             int(message["epoch"]),
         )

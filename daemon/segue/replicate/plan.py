@@ -1,49 +1,83 @@
-"""For each table map: do its rows pass, is it none of ours, or must the stream stop?"""
+"""For each table map: where its rows go, or why the stream must stop.
+
+A table map tells the source's definition at the time of the event, and that is what is compared with the target's
+present one; the source's present one only fills in what no table map tells.
+"""
 
 from __future__ import annotations
 
 from segue.binlog.rows import TableMap
-from segue.replicate.assembler import Stop
-from segue.schema import Selection, Table, compare
-from segue.schema.compare import fits
+from segue.binlog.tablemap import table_map
+from segue.errors import SegueError
+from segue.flavour import Flavour
+from segue.replicate.assembler import Route, Stop
+from segue.replicate.routes import BySql, Reframed, Transcoded
+from segue.schema import Comparison, Mapping, Sides, Table, Tables, compare
+from segue.schema.shape import Collations, from_event, wire
 
-Tables = dict[tuple[str, str], Table]
+MENDS = "Make the definitions fit (segue check shows each), map them in [[replicate.table]], or exclude the table"
 
 
 class Planner:
     """Decides from both sides' definitions, read at connect and after each DDL."""
 
-    def __init__(self, selection: Selection, source: Tables, target: Tables) -> None:
-        self._selection = selection
+    def __init__(  # noqa: PLR0917 - both sides, twice
+        self, mapping: Mapping, source: Tables, target: Tables, sides: Sides, collations: Collations, flavour: Flavour
+    ) -> None:
+        """`collations` are the source's, `flavour` is the target's."""
+        self._mapping = mapping
         self._source = source
         self._target = target
+        self._sides = sides
+        self._collations = collations
+        self._flavour = flavour
+        self.paths: dict[tuple[str, str], str] = {}
+        """What was decided for each table of the source that had rows."""
 
-    def __call__(self, event: TableMap) -> bool:
-        """Raises Stop with all differences when rows written under `event` cannot pass."""
-        if not self._selection.wants(event.schema, event.table):
-            return False
+    def __call__(self, event: TableMap) -> Route | None:
+        """Raises Stop with all differences when rows written under `event` cannot be applied."""
         key = (event.schema, event.table)
-        target = self._target.get(key)
-        if target is None:
-            raise Stop(f"table {event.schema}.{event.table} does not exist on the target",
-                       mend="Create it there as it is on the source")  # fmt: skip
-        problems = fits(event, target)
-        source = self._source.get(key)
-        if source is not None and not problems:
-            problems = [d.sentence for d in compare(source, target) if d.severity == "blocks"]
-        if problems:
-            raise Stop("; ".join(problems), mend="Make the table the same on both sides, or exclude it")
-        return True
+        if not self._mapping.wants(*key):
+            return None
+        mapping = self._mapping.table(*key)
+        try:
+            source = from_event(event, self._collations, self._source.get(key))
+        except SegueError as error:
+            raise Stop(error.message, mend=error.mend) from None
+        made = compare(source, self._target.get(mapping.target), mapping, self._sides)
+        if made.blocked:
+            raise Stop("; ".join(f.sentence for f in made.blocked), mend=" ".join(
+                dict.fromkeys(f.mend for f in made.blocked if f.mend)) or MENDS)  # fmt: skip
+        self.paths[key] = made.path
+        return self._route(event, made)
 
-    def differences(self, schemas: set[str]) -> list[str]:
-        """What differs in these schemas, in both directions."""
+    def _route(self, event: TableMap, made: Comparison) -> Route:
+        target = made.target
+        assert target is not None
+        if made.path == "sql":
+            return BySql(event, made)
+        if made.path == "pass" and self._takes_as_it_is(event, target):
+            return Route(event)
+        columns = [wire(c) for c in target.columns]
+        there = table_map(target.schema, target.name, columns)
+        if made.path == "pass":
+            return Reframed(event, there, self._flavour)
+        return Transcoded(event, there, made, self._flavour)
+
+    def _takes_as_it_is(self, event: TableMap, target: Table) -> bool:
+        return self._sides.source == self._sides.target and (event.schema, event.table) == (target.schema, target.name)
+
+    def differences_in(self, schemas: set[str]) -> list[str]:
+        """The same for all tables of these schemas."""
+        return self.differences({key for key in self._source if key[0] in schemas})
+
+    def differences(self, tables: set[tuple[str, str]]) -> list[str]:
+        """What stands in the way in these tables, by the source's names; one that the source has no more differs in nothing."""
         found: list[str] = []
-        for key, table in self._source.items():
-            if key[0] in schemas:
-                found += [d.sentence for d in compare(table, self._target.get(key)) if d.severity == "blocks"]
-        found += [
-            f"table {t.full_name} exists only on the target"
-            for key, t in self._target.items()
-            if key[0] in schemas and key not in self._source
-        ]
+        for key in sorted(tables):
+            table = self._source.get(key)
+            if table is not None and self._mapping.wants(*key):
+                mapping = self._mapping.table(*key)
+                found += [f.sentence for f in compare(table, self._target.get(mapping.target), mapping, self._sides).blocked]
         return found
+

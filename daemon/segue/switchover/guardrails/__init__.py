@@ -6,6 +6,7 @@ the switchover's states. A new one is a module here with a `GUARDRAIL`, named by
 an entry point of the group `segue.guardrails` that names such a `Guardrail`.
 
 - `base`  the shape
+- `definitions`  both sides' tables and their comparison, read once
 - `settings`  checks of server variables, shared
 - `registry`  finds them all, runs them, and knows which may be passed over
 - all others: one guardrail each

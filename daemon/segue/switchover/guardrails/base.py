@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from segue.config import Config
@@ -52,6 +52,8 @@ class Context:
     target: Server
     replication: dict[str, Any] | None = None
     """The replicator's status, None when no daemon runs."""
+    cache: dict[str, object] = field(default_factory=dict, compare=False)
+    """What one guardrail has asked and others need too."""
 
     @property
     def both(self) -> tuple[Server, Server]:

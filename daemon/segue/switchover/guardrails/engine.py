@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from segue.schema import Selection, read_tables
 from segue.sql import name
 from segue.switchover.guardrails.base import Context, Guardrail, Problem
+from segue.switchover.guardrails.definitions import definitions
 
 
 async def _check(context: Context) -> list[Problem]:
-    selection = Selection(context.config.replicate.schemas, context.config.replicate.exclude)
+    both = await definitions(context)
     found = []
-    for server in context.both:
-        _, conn = await server.get()
+    for server, tables in zip(context.both, (both.source, both.target), strict=True):
         found += [
             Problem(f"table {t.full_name} on {server.side.where} has engine {t.engine}, which is not transactional",
                     "", server, f"ALTER TABLE {name(t.schema, t.name)} ENGINE = InnoDB;")
-            for t in (await read_tables(conn, selection)).values() if not t.transactional
+            for t in tables.values() if not t.transactional
         ]  # fmt: skip
     return found
 

@@ -9,7 +9,12 @@ async def _check(context: Context) -> list[Problem]:
     found = []
     for server in context.both:
         flavour, conn = await server.get()
-        missing = await flavour.missing_privileges(conn)
+        lacking = await flavour.missing_privileges(conn)
+        if lacking and all(p.optional for p in lacking):
+            what = ", ".join(p.name for p in lacking)
+            found.append(Problem(f"without {what} on {server.side.where} rows are applied by statements, which is slower",
+                                 "Grant it where the server lets you", severity="warns"))  # fmt: skip
+        missing = [p for p in lacking if not p.optional]
         if missing:
             account = str(await conn.value("SELECT CURRENT_USER()"))
             user, _, host = account.rpartition("@")

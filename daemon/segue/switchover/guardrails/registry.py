@@ -12,7 +12,7 @@ from segue.errors import Refused, SegueError
 from segue.switchover.guardrails.base import Context, Finding, Guardrail
 
 _PACKAGE = "segue.switchover.guardrails"
-_SHARED = frozenset({"base", "registry", "settings"})
+_SHARED = frozenset({"base", "definitions", "registry", "settings"})
 
 
 @cache

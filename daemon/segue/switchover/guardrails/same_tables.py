@@ -1,24 +1,30 @@
-"""Every replicated table exists on both sides with the same columns and unique keys."""
+"""Every replicated table can be carried to the other side, and back."""
 
 from __future__ import annotations
 
-from segue.schema import Selection, compare, read_tables
 from segue.switchover.guardrails.base import Context, Guardrail, Problem
+from segue.switchover.guardrails.definitions import definitions
 
 _SHOWN = 10
-_MEND = "Make it the same on both sides, or put it into replicate.exclude"
+_MEND = "Make it the same on both sides, map it in [[replicate.table]], or put it into replicate.exclude"
 
 
 async def _check(context: Context) -> list[Problem]:
-    selection = Selection(context.config.replicate.schemas, context.config.replicate.exclude)
-    source, target = [await read_tables((await server.get())[1], selection) for server in context.both]
-    differences = [d for key, table in source.items() for d in compare(table, target.get(key))]
-    blocking = [d.sentence for d in differences if d.severity == "blocks"]
-    blocking += [f"table {t.full_name} exists only on the standby" for key, t in target.items() if key not in source]
-    found = [Problem(sentence, _MEND) for sentence in blocking[:_SHOWN]]
+    found = await definitions(context)
+    blocking = [Problem(f.sentence, f.mend or _MEND) for c in found.there for f in c.blocked]
+    images = {found.mapping.table(*key).target for key in found.source}
+    blocking += [Problem(f"table {t.full_name} exists only on the standby", _MEND)
+                 for key, t in found.target.items() if key not in images]  # fmt: skip
+    problems = blocking[:_SHOWN]
     if len(blocking) > _SHOWN:
-        found.append(Problem(f"and {len(blocking) - _SHOWN} more differences", _MEND))
-    return found + [Problem(d.sentence, severity="warns") for d in differences if d.severity == "warns"][:_SHOWN]
+        problems.append(Problem(f"and {len(blocking) - _SHOWN} more differences", "segue check --json has all"))
+    warned = [Problem(f.sentence, f.mend, severity="warns") for c in found.there for f in c.findings if f.severity == "warns"]
+    if not blocking:
+        warned += [Problem(f"after a switchover there would be no way back: {f.sentence}", f.mend, severity="warns")
+                   for c in found.back for f in c.blocked]  # fmt: skip
+    if len(warned) > _SHOWN:
+        warned = [*warned[:_SHOWN], Problem(f"and {len(warned) - _SHOWN} more", "segue check --json has all", severity="warns")]
+    return problems + warned
 
 
 GUARDRAIL = Guardrail(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from segue.schema import Selection, read_tables
 from segue.switchover.guardrails.base import Context, Guardrail, Problem
+from segue.switchover.guardrails.definitions import definitions
 
 
 async def _check(context: Context) -> list[Problem]:
-    selection = Selection(context.config.replicate.schemas, context.config.replicate.exclude)
-    _, conn = await context.source.get()
-    if await read_tables(conn, selection):
+    if (await definitions(context)).source:
         return []
     patterns = ", ".join(context.config.replicate.schemas)
     return [Problem(f"no table matches replicate.schemas = {patterns}",

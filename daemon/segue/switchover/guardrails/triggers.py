@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from segue.schema import Selection
 from segue.switchover.guardrails.base import Context, Guardrail, Problem
+from segue.switchover.guardrails.definitions import definitions
 
 
 async def _check(context: Context) -> list[Problem]:
-    selection = Selection(context.config.replicate.schemas, context.config.replicate.exclude)
-    _, conn = await context.target.get()
-    rows = await conn.query(
-        "SELECT TRIGGER_SCHEMA AS s, TRIGGER_NAME AS n, EVENT_OBJECT_TABLE AS t FROM information_schema.TRIGGERS"
-    )
-    named = [f"{r['s']}.{r['n']}" for r in rows if selection.wants(str(r["s"]), str(r["t"]))]
+    named = [f"{t.schema}.{one.name}" for t in (await definitions(context)).target.values() for one in t.triggers]
     if not named:
         return []
     return [Problem(f"triggers on the standby do not fire for replicated rows: {', '.join(named[:5])}")]
