@@ -139,11 +139,12 @@ class Proxy(_Strict):
     max_failed_logins: int = Field(default=0, ge=0, le=1_000_000)
     failed_login_window: float = Field(default=60.0, gt=0, le=86400)
     proxy_protocol_from: list[Cidr] = Field(default_factory=list, max_length=256)
+    compression: list[Literal["zlib", "zstd"]] = ["zlib", "zstd"]
 
     def limits(self) -> dict[str, Any]:
         """What a worker's door keeps to, see `proxy.limits`."""
         keys = {"max_clients", "connect_timeout", "idle_timeout", "max_failed_logins", "failed_login_window",
-                "proxy_protocol_from"}  # fmt: skip
+                "proxy_protocol_from", "compression"}  # fmt: skip
         return self.model_dump(mode="json", include=keys)
 
 

@@ -20,7 +20,7 @@ from segue.proxy.login import Login
 from segue.proxy.look import look
 from segue.replicate.assembler import Assembler, Route, Stop
 from segue.wire.answers import Answers
-from segue.wire.constants import ProtocolError
+from segue.wire.constants import CLIENT_COMPRESS, CLIENT_ZSTD_COMPRESSION, ProtocolError
 from segue.wire.framing import PacketCutter, packet
 from segue.wire.login import Answer, ChangeUser, Greeting, switch_request
 from segue.wire.ok import changes, split_state
@@ -56,6 +56,9 @@ class Hops:
 
     def tls_offered(self) -> bool:
         return True
+
+    def compression_offered(self) -> int:
+        return CLIENT_COMPRESS | CLIENT_ZSTD_COMPRESSION
 
 
 def wire(data: bytes, dice: random.Random) -> None:

@@ -9,6 +9,7 @@ client.
 - `door`  who may come in and for how long one is waited for; `limits` the numbers, and counts that workers share
 - `base`, `commands`, `session`  one client: what it holds, its commands, its replies and safe points
 - `login`  the relayed login, TLS on either hop; `credentials` what is learnt by it
+- `compression`  the compressed protocol towards a client
 - `tls`  TLS over a transport, by memory buffers
 - `worker`  the process
 """

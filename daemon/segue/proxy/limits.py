@@ -15,6 +15,8 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from segue.wire.compression import Algorithm
+
 _COUNT = struct.Struct("<Q")
 _ENTRY = struct.Struct("<16sdQ")  # address, when the window began (monotonic seconds), failures in it
 _WAYS: Final = 4
@@ -35,12 +37,17 @@ class Limits:
     max_failed_logins: int = 0
     failed_login_window: float = 60.0
     proxy_protocol_from: tuple[Network, ...] = field(default=())
+    compression: tuple[Algorithm, ...] = ("zlib", "zstd")
+    """What clients are offered."""
 
     @classmethod
     def from_message(cls, value: dict[str, Any]) -> Limits:
-        networks = tuple(ipaddress.ip_network(text) for text in value.get("proxy_protocol_from", ()))
-        numbers = {k: v for k, v in value.items() if k != "proxy_protocol_from"}
-        return cls(**numbers, proxy_protocol_from=networks)
+        lists: dict[str, Any] = {}
+        if "proxy_protocol_from" in value:
+            lists["proxy_protocol_from"] = tuple(ipaddress.ip_network(text) for text in value["proxy_protocol_from"])
+        if "compression" in value:
+            lists["compression"] = tuple(value["compression"])
+        return cls(**(value | lists))
 
     def message(self) -> dict[str, Any]:
         """For status."""
@@ -48,7 +55,7 @@ class Limits:
             "max_clients": self.max_clients, "connect_timeout": self.connect_timeout,
             "idle_timeout": self.idle_timeout, "max_failed_logins": self.max_failed_logins,
             "failed_login_window": self.failed_login_window,
-            "proxy_protocol_from": [str(n) for n in self.proxy_protocol_from],
+            "proxy_protocol_from": [str(n) for n in self.proxy_protocol_from], "compression": list(self.compression),
         }  # fmt: skip
 
     def trusts(self, host: str) -> bool:

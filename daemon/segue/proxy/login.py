@@ -48,6 +48,7 @@ class Hops(Protocol):
     def start_server_tls(self) -> None: ...
     def server_wants_tls(self, *, client_tls: bool) -> bool: ...
     def tls_offered(self) -> bool: ...
+    def compression_offered(self) -> int: ...
     def logged_in(self, payload: bytes) -> None: ...
     def login_failed(self, payload: bytes = b"") -> None: ...
 
@@ -57,7 +58,7 @@ class Login:
 
     __slots__ = ("_answered", "_asked", "_client", "_client_next", "_full", "_greeting", "_hops", "_nonce", "_ok",
                  "_password", "_plugin", "_response", "_sealing", "_server", "_server_next", "answer", "change",
-                 "deprecate_eof", "secret", "tracking")  # fmt: skip
+                 "compression", "deprecate_eof", "secret", "tracking")  # fmt: skip
 
     def __init__(self, hops: Hops, greeting: Greeting | None = None) -> None:
         self._hops = hops
@@ -77,6 +78,8 @@ class Login:
         self._ok = b""
         self.answer: Answer | None = None
         self.change: ChangeUser | None = None
+        self.compression = 0
+        """The capabilities, of those for compression that we offered, that the client has taken up."""
         self.deprecate_eof = False
         self.tracking = False
         """The client wants session tracking for itself."""
@@ -165,7 +168,7 @@ class Login:
         both, more = self._hops.both_capabilities
         self._send_client(
             greeting.masked(offer_tls=self._hops.tls_offered(), connection_id=self._hops.connection_id, both=both,
-                            both_more=more)
+                            both_more=more, compression=self._hops.compression_offered())
         )  # fmt: skip
 
     def _may_ask(self) -> bool:
@@ -220,6 +223,7 @@ class Login:
         self._answered = True
         tls = self._hops.server_wants_tls(client_tls=self._hops.client_tls is not None)
         tls = tls and bool(self._greeting.capabilities & CLIENT_SSL)
+        self.compression = answer.capabilities & self._hops.compression_offered()
         self.tracking = bool(answer.capabilities & CLIENT_SESSION_TRACK)
         answer = self.answer = answer.for_server(self._greeting, tls=tls)
         self._response = answer.response

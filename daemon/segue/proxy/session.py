@@ -13,6 +13,7 @@ from typing import Any
 from segue.proxy.asking import Asking, Command, into, wire
 from segue.proxy.base import Phase, log
 from segue.proxy.commands import Commands
+from segue.proxy.compression import compress
 from segue.proxy.credentials import Credentials
 from segue.proxy.hot import Client, Server
 from segue.proxy.limits import show
@@ -20,6 +21,7 @@ from segue.proxy.login import Login
 from segue.proxy.tls import TlsPipe
 from segue.wire import reply
 from segue.wire.answers import Answer, Done, Failed, Rows
+from segue.wire.compression import chosen, offered
 from segue.wire.constants import COM_PING, COM_QUERY, COM_QUIT, CURSOR_EXISTS, LAST_ROW_SENT, ProtocolError
 from segue.wire.framing import error_payload, packet
 
@@ -81,6 +83,9 @@ class Session(Commands):
 
     def tls_offered(self) -> bool:
         return self.worker.tls is not None
+
+    def compression_offered(self) -> int:
+        return offered(self.worker.door.limits.compression)
 
     def server_wants_tls(self, *, client_tls: bool) -> bool:
         return self.side.wants_tls(client_tls=client_tls)
@@ -146,6 +151,8 @@ class Session(Commands):
         self.worker.door.entered(self)
         self.phase = Phase.COMMAND
         login.finish(told)
+        if algorithm := chosen(login.compression):
+            compress(self, algorithm)
         self._statement_state_gone()
         if self.worker.holding:
             self.try_hold()

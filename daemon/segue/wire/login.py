@@ -68,10 +68,11 @@ class Greeting:
             return 0
         return int.from_bytes(self.payload[self.caps_at + 14 : self.caps_at + 18], "little")
 
-    def masked(self, *, offer_tls: bool, connection_id: int, both: int = -1, both_more: int = -1) -> bytes:
+    def masked(self, *, offer_tls: bool, connection_id: int, both: int = -1, both_more: int = -1,
+               compression: int = 0) -> bytes:  # fmt: skip
         """The greeting as a client may see it: our connection id, nothing offered that is not relayed or that the
-        other side lacks (`both`), TLS as we offer it."""
-        caps = self.capabilities & both & ~NOT_RELAYED & ~CLIENT_SSL
+        other side lacks (`both`), TLS and compression as we offer them."""
+        caps = self.capabilities & both & ~NOT_RELAYED & ~CLIENT_SSL | compression
         if offer_tls:
             caps |= CLIENT_SSL
         out = bytearray(self.payload)
