@@ -10,7 +10,9 @@ from tests.integration import planted
 
 from lab import Server
 from segue.config import Endpoint, Replicate, Verify
+from segue.replicate import progress
 from segue.roles import mapping_from
+from segue.sql import connect
 from segue.verify.session import Order, Session
 
 pytestmark = pytest.mark.servers
@@ -178,3 +180,55 @@ def test_under_load_nothing_false_and_nothing_missed(make_shop: Callable[..., An
         assert shop.deployment.segue("verify", "--table", "shop.acc*")[1]["equal"]
     finally:
         load.stop()
+
+
+async def test_repair_of_every_type(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> None:
+    blue, green = pairs(flavour)
+    cases = planted.cases(flavour)
+    for server, side in ((blue, "source"), (green, "target")):
+        rows = (planted.insert("v.t", n, getattr(case, side)) for n, case in enumerate(cases))
+        fill(server, planted.create("v.t"), "CREATE TABLE v.bag (a INT, b VARCHAR(10))",
+             "CREATE TABLE v.made (id INT PRIMARY KEY, a INT, b INT GENERATED ALWAYS AS (a + 1) STORED, u INT UNIQUE)",
+             "CREATE TABLE v.guarded (id INT PRIMARY KEY, a INT)", *rows)  # fmt: skip
+    fill(blue, "INSERT INTO v.bag VALUES (1, 'x'), (1, 'x'), (2, NULL)",
+         "INSERT INTO v.made (id, a, u) VALUES (1, 1, 1), (2, 2, 2)", "INSERT INTO v.guarded VALUES (1, 1)")  # fmt: skip
+    fill(green, "INSERT INTO v.bag VALUES (2, NULL), (3, 'y'), (3, 'y')",
+         "INSERT INTO v.made (id, a, u) VALUES (1, 1, 3), (7, 9, 1)", "INSERT INTO v.guarded VALUES (1, 2)",
+         "CREATE TRIGGER v.guard BEFORE UPDATE ON v.guarded FOR EACH ROW SET NEW.a = 5")  # fmt: skip
+    conn = await connect(Endpoint(host=green.host, port=green.port, user="root"))
+    await progress.ensure(conn)
+    await progress.initialise(conn, "lab", "nobody", "0-1-1", 1)
+    await conn.close()
+    document = await Session(order(blue, green), Still(), repair=True).run([])
+    rows_left = [(t["source"], r["key"], r["problem"]) for t in document["tables"] for r in t["rows_that_differ"]
+                 if not r["repaired"]]  # fmt: skip
+    assert len(rows_left) == 1, rows_left
+    assert rows_left[0][0] == "v.guarded"
+    assert "trigger guard" in rows_left[0][2]
+    fill(green, "DROP TRIGGER v.guard")
+    document = await Session(order(blue, green), Still(), repair=True).run(["v.guarded"])
+    assert document["equal"]
+    assert document["repaired"] == 1
+    assert (await compare(blue, green))["equal"]
+
+
+@pytest.mark.slow
+def test_repair_under_load(make_shop: Callable[..., Any], flavour: str) -> None:
+    """Rows are copied over while the stream runs in the same table, and the stream goes on."""
+    shop = make_shop(flavour)
+    load = shop.load(clients=3)
+    try:
+        shop.deployment.wait_for(lambda _: int(shop.green.sql("SELECT MAX(id) FROM shop.entries")[0][0] or 0) > 300)
+        # Rows that the load does not change any more, among those that it adds.
+        with shop.green.connect(database="shop") as conn, conn.cursor() as cursor:
+            cursor.execute("UPDATE entries SET note = 'spoilt' WHERE id % 10 = 3 AND id < 200")
+            cursor.execute("DELETE FROM entries WHERE id % 10 = 4 AND id < 200")
+            cursor.execute("INSERT INTO transfers (id, client, seq, amount) VALUES (4000000000, 0, 0, 0)")
+        code, document = shop.deployment.segue("verify", "--repair", check=False)
+        assert (code, document["differences"]) == (0, document["repaired"]), document
+        assert document["repaired"] > 30
+        code, document = shop.deployment.segue("verify", check=False)
+        assert (code, document["differences"]) == (0, 0)
+    finally:
+        load.stop()
+    shop.assert_equal()

@@ -75,6 +75,16 @@ class Suspect:
         return False if self.against >= needed else None
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A row that differs for certain, and the hashes (0 for no row; counts without a key) by which that was seen."""
+
+    key: KeyValue
+    source: int
+    target: int
+    finding: Finding
+
+
 class TableComparison:
     """Made for one table, run once."""
 
@@ -89,7 +99,7 @@ class TableComparison:
         self._pace = pace
         self._progress = progress
         self._suspects: dict[KeyValue, Suspect] = {}
-        self.different: list[KeyValue] = []
+        self.confirmed: list[Confirmed] = []
 
     async def run(self) -> TableResult:
         """Compare the table. Raises ServerError, ConnectionLost and what the clock raises."""
@@ -208,8 +218,9 @@ class TableComparison:
             columns = [c for c in mine if mine[c] != theirs.get(c)] if kind == "different" and mine and theirs else []
             named = {c: v if isinstance(v, str | None) else _key_text(v, mine or theirs or {}, c)
                      for c, v in self.plan.named(key).items()}  # fmt: skip
-            self.result.findings.append(Finding(kind, named, mine, theirs, columns, copies))
-            self.different.append(key)
+            finding = Finding(kind, named, mine, theirs, columns, copies)
+            self.result.findings.append(finding)
+            self.confirmed.append(Confirmed(key, here, there, finding))
 
 
 def _key_text(value: bytes, row: dict[str, object], column: str) -> str:

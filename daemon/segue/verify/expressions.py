@@ -123,7 +123,7 @@ def _real(column: Column, sql: str, flavour: Flavour, _how: str) -> Field:
     value = flavour.exact_real(sql)
     # Bytes, since the text's collation may not be mixed with others.
     head = f"CAST(IF({sql} IS NULL, 'N', {value}) AS BINARY)"
-    read = f"IF({sql} IS NULL, NULL, {value})"
+    read = f"IF({sql} IS NULL, NULL, CONCAT({value}))"
     return Field(column.name.lower(), head, None, read, None, read, "real")
 
 

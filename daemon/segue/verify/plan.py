@@ -50,6 +50,8 @@ class End:
     """FORCE INDEX clause for reading in the key's order, or nothing."""
     fields: tuple[Field, ...]
     key: tuple[KeyPart, ...]
+    generated: frozenset[str]
+    """Columns that the server computes."""
 
     @property
     def hash(self) -> str:
@@ -154,7 +156,8 @@ def make_plan(source: Table, target: Table, mapping: TableMapping, ends: tuple[F
         parts = tuple(_part(made[c][1][number], made[c][0]) for c in key)
         force = f" FORCE INDEX ({name(chosen)})" if key else ""
         end_fields = tuple(m[1][number] for m in made.values())
-        sides.append(End(table.full_name, name(table.schema, table.name), force, end_fields, parts))
+        generated = frozenset(c.name.lower() for c in table.columns if c.generated)
+        sides.append(End(table.full_name, name(table.schema, table.name), force, end_fields, parts, generated))
     return Plan(sides[0], sides[1], ranged, tuple(left_out))
 
 

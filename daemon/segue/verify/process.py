@@ -48,7 +48,9 @@ class Verifier:
     async def _verify(self, args: dict[str, Any]) -> dict[str, Any]:
         if self._session is not None:
             raise Refused("a comparison is running", mend="Wait for it: segue status shows how far it is")
-        session = self._session = Session(Order.from_message(args), self)
+        session = self._session = Session(
+            Order.from_message(args), self, repair=bool(args.get("repair"))
+        )
         self._task = asyncio.create_task(session.run([str(t) for t in args["tables"]]))
         try:
             return await self._task

@@ -9,7 +9,7 @@ from segue.config import Endpoint
 from segue.errors import ServerError
 from segue.flavour import Flavour, detect
 from segue.sql import Connection, connect
-from segue.verify.expressions import Field
+from segue.verify.expressions import Field, literal
 from segue.verify.plan import End, KeyPart, KeyValue, Plan
 
 QUERY_LIMIT: Final = 3600.0
@@ -79,10 +79,12 @@ class Reader:
         chosen = "" if buckets is None else f" AND {end.bucket(count)} IN ({','.join(map(str, buckets))})"
         return await self._hashes(end, f"{end.index} WHERE {end.within(low, high)}{chosen}")
 
-    async def lookup(self, plan: Plan, keys: Sequence[KeyValue]) -> dict[KeyValue, int]:
-        """As `rows`, for these keys."""
+    async def lookup(self, plan: Plan, keys: Sequence[KeyValue], *, lock: bool = False) -> dict[KeyValue, int]:
+        """As `rows`, for these keys; with `lock` they cannot change until the transaction ends."""
         end = self._end(plan)
-        found = await self._hashes(end, f"{end.index} WHERE {end.is_one_of(keys)}")
+        if lock and not end.key:
+            await self._ask(f"SELECT 1 FROM {end.sql} WHERE {end.is_one_of(keys)} FOR UPDATE")
+        found = await self._hashes(end, f"{end.index} WHERE {end.is_one_of(keys)}{' FOR UPDATE' if lock and end.key else ''}")
         # A collation may hold other values for equal; only what is named by the very bytes counts.
         wanted = set(keys)
         return {k: h for k, h in found.items() if k in wanted}
@@ -122,6 +124,24 @@ class Reader:
         key = end.key or (KeyPart("", "", "", "number", ""),)
         found = {_key(key, r): {f.column: _show(f, r, n) for n, f in enumerate(end.fields)} for r in rows}
         return {k: found[k] for k in keys if k in found}
+
+    async def literals(self, plan: Plan, keys: Sequence[KeyValue]) -> dict[KeyValue, tuple[int, dict[str, str]]]:
+        """Whole rows as SQL literals by the target's columns, each with its hash of the same moment."""
+        end = self._end(plan)
+        idents = [f"{k.ident} AS segue_k{n}" for n, k in enumerate(end.key)] or [f"{end.hash} AS segue_k0"]
+        values = [f"{f.read} AS segue_c{n}" for n, f in enumerate(end.fields)]
+        rows = await self._ask(
+            f"SELECT {', '.join([*idents, *values])}, {end.hash} AS segue_h FROM {end.sql}{end.index}"
+            f" WHERE {end.is_one_of(keys)}"
+        )
+        key = end.key or (KeyPart("", "", "", "number", ""),)
+        names = [f.column for f in plan.target.fields]
+        return {
+            _key(key, r): (int(r["segue_h"]), {
+                names[n]: literal(f.carrier, f.charset, r[f"segue_c{n}"]) for n, f in enumerate(end.fields)
+            })
+            for r in rows
+        }  # fmt: skip
 
     async def position(self) -> str:
         return await self.flavour.position(self.conn)

@@ -21,6 +21,7 @@ from segue.verify.expressions import Incomparable
 from segue.verify.findings import TableResult
 from segue.verify.plan import Plan, make_plan
 from segue.verify.reader import Reader
+from segue.verify.repair import repair
 
 log = get_logger("verify")
 MAX_DOCUMENT: Final = 16 << 20
@@ -132,8 +133,9 @@ def _plan(table: Table, other: Table | None, mapping: Mapping, ends: tuple[Flavo
 class Session:
     """Made, run once."""
 
-    def __init__(self, order: Order, clock: Clock) -> None:
+    def __init__(self, order: Order, clock: Clock, *, repair: bool = False) -> None:
         self.order = order
+        self._repair = repair
         self.progress = Progress()
         self._clock = clock
         self._results: list[TableResult] = []
@@ -178,7 +180,10 @@ class Session:
     async def _table(self, plan: Plan, readers: tuple[Reader, Reader]) -> TableResult:
         comparison = TableComparison(plan, readers, self._clock, _full_speed, self._advanced)
         try:
-            return await comparison.run()
+            result = await comparison.run()
+            if self._repair and comparison.confirmed:
+                await repair(self.order.deployment, plan, readers, comparison.confirmed)
+            return result
         except ConnectionLost:
             raise
         except ServerError as error:
