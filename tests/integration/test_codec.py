@@ -17,7 +17,9 @@ from segue.binlog import columns as ct
 from segue.binlog import jsonb
 from segue.binlog.columns import Column
 from segue.binlog.decoder import Decoder
+from segue.binlog.events import BinlogError
 from segue.binlog.images import Layout
+from segue.binlog.partial import complete
 from segue.binlog.values import codec
 
 pytestmark = pytest.mark.servers
@@ -206,3 +208,52 @@ def compare(kind: str, literals: list[str], hint: str, events: list[RowEvent], a
     if at != len(answers):
         wrong.append(f"{kind}: {at} rows of {len(answers)} in the binlog")
     return wrong
+
+
+CHANGES = [
+    "JSON_SET(j, '$.a[1].b', 'much longer than before', '$.n', 1.5)", "JSON_REPLACE(j, '$.a[0]', 7)", "JSON_REMOVE(j, '$.a[0]', '$.n')",
+    "JSON_SET(j, '$.\"odd \\\\\"name.x[0]\"', NULL)", "JSON_SET(j, '$.new', CAST('2024-01-01' AS DATE), '$.ü', 'ä')", "JSON_REPLACE(j, '$', '[]')",
+    "JSON_SET(j, '$.a[9]', CAST(1.50 AS DECIMAL(5,2)))", "JSON_REMOVE(j, '$.a')", "JSON_SET(j, '$.a[1].b', 'x')", "j",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flavour", ["mysql"])
+def test_partial_updates_made_whole(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> None:
+    """JSON differences applied to the before image are the document that the server has afterwards."""
+    server = pairs(flavour)[0]
+    server.sql("CREATE DATABASE codec")
+    server.sql("CREATE TABLE codec.t (id INT PRIMARY KEY, other JSON, j JSON, n INT, third JSON)")
+    document = '{"a": ["x", {"b": "some text that has a certain length"}, null], "n": 1, "odd \\\\"name.x[0]": 3}'
+    for n in range(len(CHANGES)):
+        server.sql(f"INSERT INTO codec.t VALUES ({n}, '{document}', '{document}', 0, NULL)")
+    recorder, known = Recorder(server), 0
+    with server.connect() as conn, conn.cursor() as cursor:
+        cursor.execute("SET SESSION binlog_row_value_options = 'PARTIAL_JSON'")
+        for n, change in enumerate(CHANGES):
+            cursor.execute(f"UPDATE codec.t SET j = {change}, n = 1, other = JSON_SET(other, '$.n', 2) WHERE id = {n}")
+        cursor.execute("UPDATE codec.t SET j = JSON_SET(j, '$.many', id) ORDER BY id")
+        cursor.execute("SET SESSION binlog_row_image = 'MINIMAL'")
+        cursor.execute("UPDATE codec.t SET j = JSON_SET(j, '$.many', 5) WHERE id = 0")
+    wanted = {i: (o, j) for i, o, j in server.sql("SELECT id, CAST(other AS CHAR), CAST(j AS CHAR) FROM codec.t WHERE id > 0")}
+    latest: dict[int, Any] = {}
+    events = recorder.rows("t")
+    for table, kind, head, rows in events[:-1]:
+        body = head.bytes() + rows
+        if kind == 39:
+            known += 1
+            body = complete(Layout(table), body)
+            assert complete(Layout(table), head.bytes() + rows) == body
+        assert kind in (31, 39)
+        whole, at = Layout(table).head(31, body)
+        for before, after in Decoder(table.described).rows(whole, body[at:]):
+            assert before is not None
+            assert after is not None
+            assert latest.get(before[0], before) == before
+            latest[after[0]] = after
+    assert known > 5
+    got = {i: (row[1].text(), row[2].text()) for i, row in latest.items() if i}
+    assert got == wanted
+    table, kind, head, rows = events[-1]
+    assert kind == 39
+    with pytest.raises(BinlogError, match="without the document"):
+        complete(Layout(table), head.bytes() + rows)

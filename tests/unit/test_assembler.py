@@ -162,11 +162,13 @@ def begun(b: Builder) -> list[bytes]:
 
 
 STOPS: list[tuple[str, Callable[[Builder], list[bytes]]]] = [
-    ("event type 39", lambda b: [b.event(39, b"x")]),
+    ("event type 172 (PARTIAL_ROW_DATA)", lambda b: [b.event(172, b"x")]),
     ("event type 222 (unknown)", lambda b: [b.event(222, b"x")]),
     ("incident", lambda b: [b.event(ev.INCIDENT, b"x")]),
-    ("XA", lambda b: [b.gtid(11), b.query("XA START X'01',X'',1")]),
-    ("XA", lambda b: [b.event(ev.XA_PREPARE, b"x")]),
+    ("prepared before the position", lambda b: [b.gtid(11), b.query("XA COMMIT X'01',X'',1")]),
+    ("inside an XA transaction", lambda b: [b.gtid(11), b.query("XA START X'01',X'',1"), b.query("DROP TABLE t")]),
+    ("event type 16 (unknown) inside an XA", lambda b: [b.gtid(11), b.query("XA START X'01',X'',1"), b.xid()]),
+    ("table bad differs", lambda b: [b.gtid(11), b.query("XA START X'01',X'',1"), b.table_map(1, "bad")]),
     ("statement came instead", lambda b: [b.gtid(11), b.query("BEGIN"), b.query("INSERT INTO t VALUES (1)")]),
     ("inside a transaction", lambda b: [*begun(b), b.query("ALTER TABLE t ADD x INT")]),
     ("rolled back", lambda b: [*begun(b), b.query("ROLLBACK")]),

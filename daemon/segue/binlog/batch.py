@@ -53,7 +53,7 @@ class Run:
 class Batch:
     """Row events as they come, until they are made into a statement. Empty of rows when all were filtered out."""
 
-    __slots__ = ("began", "events", "last", "runs", "size", "transactions")
+    __slots__ = ("began", "events", "held", "last", "runs", "size", "transactions")
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -61,6 +61,8 @@ class Batch:
         self.size = 0
         self.events = 0
         self.transactions = 0
+        self.held: dict[str, bytes | None] = {}
+        """By xid, what its transactions leave prepared (events) or end (None)."""
         self.began = 0.0
         """When the oldest of its transactions was committed, seconds on the source's clock."""
 

@@ -33,12 +33,16 @@ XA_PREPARE: Final = 38
 PARTIAL_UPDATE_ROWS: Final = 39
 TRANSACTION_PAYLOAD: Final = 40
 HEARTBEAT_V2: Final = 41
+GTID_TAGGED: Final = 42
 MARIADB_ANNOTATE_ROWS: Final = 160
 MARIADB_CHECKPOINT: Final = 161
 MARIADB_GTID: Final = 162
 MARIADB_GTID_LIST: Final = 163
+MARIADB_QUERY_COMPRESSED: Final = 165
+MARIADB_ROWS_COMPRESSED: Final = frozenset({166, 167, 168})
 
-ROWS: Final = frozenset({WRITE_V1, UPDATE_V1, DELETE_V1, WRITE_V2, UPDATE_V2, DELETE_V2})
+ROWS: Final = frozenset({WRITE_V1, UPDATE_V1, DELETE_V1, WRITE_V2, UPDATE_V2, DELETE_V2, PARTIAL_UPDATE_ROWS})
+TWO_IMAGES: Final = frozenset({UPDATE_V1, UPDATE_V2, PARTIAL_UPDATE_ROWS})
 NO_CONTENT: Final = frozenset(
     {STOP, IGNORABLE, ROWS_QUERY, TRANSACTION_CONTEXT, VIEW_CHANGE, MARIADB_ANNOTATE_ROWS,
      MARIADB_CHECKPOINT, MARIADB_GTID_LIST, HEARTBEAT, HEARTBEAT_V2}
@@ -46,10 +50,12 @@ NO_CONTENT: Final = frozenset(
 """Events that change no row and end no transaction."""
 
 NAMES: Final = {
-    1: "START_V3", 5: "INTVAR", 13: "RAND", 14: "USER_VAR", 17: "BEGIN_LOAD_QUERY", 18: "EXECUTE_LOAD_QUERY",
-    INCIDENT: "INCIDENT", XA_PREPARE: "XA_PREPARE", 39: "PARTIAL_UPDATE_ROWS", 42: "GTID_TAGGED",
-    164: "START_ENCRYPTION", 165: "QUERY_COMPRESSED", 166: "WRITE_ROWS_COMPRESSED", 167: "UPDATE_ROWS_COMPRESSED",
-    168: "DELETE_ROWS_COMPRESSED",
+    1: "START_V3", 5: "INTVAR", 6: "LOAD", 7: "SLAVE", 8: "CREATE_FILE", 9: "APPEND_BLOCK", 10: "EXEC_LOAD",
+    11: "DELETE_FILE", 12: "NEW_LOAD", 13: "RAND", 14: "USER_VAR", 17: "BEGIN_LOAD_QUERY", 18: "EXECUTE_LOAD_QUERY",
+    20: "PRE_GA_WRITE_ROWS", 21: "PRE_GA_UPDATE_ROWS", 22: "PRE_GA_DELETE_ROWS", INCIDENT: "INCIDENT",
+    XA_PREPARE: "XA_PREPARE", PARTIAL_UPDATE_ROWS: "PARTIAL_UPDATE_ROWS", GTID_TAGGED: "GTID_TAGGED",
+    164: "START_ENCRYPTION", MARIADB_QUERY_COMPRESSED: "QUERY_COMPRESSED", 169: "WRITE_ROWS_COMPRESSED_V2",
+    170: "UPDATE_ROWS_COMPRESSED_V2", 171: "DELETE_ROWS_COMPRESSED_V2", 172: "PARTIAL_ROW_DATA",
 }  # fmt: skip
 
 _CHECKSUM_CRC32 = 1
@@ -114,13 +120,16 @@ class Query:
         return cls(database, body[at + database_size + 1 :].decode("utf-8", "replace"))
 
 
+def uuid_text(data: bytes) -> str:
+    hexed = data.hex()
+    return f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
+
+
 def mysql_gtid(body: bytes) -> tuple[str, int, float]:
     """(source uuid, number, commit time in seconds or 0) of a GTID event's body."""
     if len(body) < 25:
         raise BinlogError("a GTID event is cut short")
-    hexed = body[1:17].hex()
-    uuid = f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
-    return uuid, int.from_bytes(body[17:25], "little"), commit_time(body)
+    return uuid_text(body[1:17]), int.from_bytes(body[17:25], "little"), commit_time(body)
 
 
 def commit_time(body: bytes) -> float:

@@ -20,8 +20,7 @@ from segue.binlog.events import (
     DELETE_V1,
     DELETE_V2,
     PARTIAL_UPDATE_ROWS,
-    UPDATE_V1,
-    UPDATE_V2,
+    TWO_IMAGES,
     WRITE_V1,
     WRITE_V2,
     BinlogError,
@@ -30,7 +29,7 @@ from segue.binlog.rows import TableMap, lenenc, lenenc_bytes
 
 WRITES: Final = frozenset({WRITE_V1, WRITE_V2})
 DELETES: Final = frozenset({DELETE_V1, DELETE_V2})
-UPDATES: Final = frozenset({UPDATE_V1, UPDATE_V2, PARTIAL_UPDATE_ROWS})
+UPDATES: Final = TWO_IMAGES
 MAX_COMPILED: Final = 500
 """Functions kept per layout: MINIMAL images make one for each set of columns that the application changes."""
 

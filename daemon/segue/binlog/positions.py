@@ -10,6 +10,7 @@ from bisect import bisect_right
 from typing import Protocol
 
 from segue.binlog.events import BinlogError
+from segue.binlog.tagged import encode_set
 
 
 class Position(Protocol):
@@ -91,6 +92,10 @@ class GtidSet:
 
     def tagged(self) -> bool:
         return any(":" in key for key in self._sets)
+
+    def encoded(self) -> bytes:
+        """As COM_BINLOG_DUMP_GTID wants a set with tags (MySQL 8.3 and later)."""
+        return encode_set(self._sets)
 
     def text(self) -> str:
         return ",".join(

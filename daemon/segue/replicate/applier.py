@@ -19,7 +19,7 @@ from segue.binlog.events import without_checksums
 from segue.config import Endpoint
 from segue.errors import ConnectionLost, ServerError
 from segue.flavour import Flavour, Identity, detect
-from segue.replicate import progress, sqlpath
+from segue.replicate import held, progress, sqlpath
 from segue.replicate.assembler import Stop
 from segue.sql import Connection, connect, quote
 
@@ -139,6 +139,8 @@ class Applier:
             else:
                 for run in runs:
                     self._statements(work, run)
+        for statement in held.changes(self._deployment, batch.held):
+            work.add(statement)
         if position is not None:
             work.commit = [progress.advance(self._deployment, position, batch.transactions), b"COMMIT"]
         self._open_transaction = position is None
@@ -179,8 +181,8 @@ class Applier:
                 if work.commit:
                     await self._conn.run(b";".join(work.commit), timeout=APPLY_LIMIT, count=len(work.commit))
                 return
-            statements = work.statements + work.commit
-            await self._conn.run(b";".join(statements), timeout=APPLY_LIMIT, count=len(statements))
+            for some in _packets(work.statements + work.commit, self._max_packet):
+                await self._conn.run(b";".join(some), timeout=APPLY_LIMIT, count=len(some))
         except ConnectionLost:
             raise
         except Stop:
@@ -214,6 +216,19 @@ class Applier:
 
     def abandon(self) -> None:
         self._conn.abandon()
+
+
+def _packets(statements: list[bytes], most: int) -> Iterator[list[bytes]]:
+    """As many statements at a time as fit one packet; usually all. Each of them fits."""
+    some: list[bytes] = []
+    size = 0
+    for statement in statements:
+        if some and size + len(statement) + 2 > most:
+            yield some
+            some, size = [], 0
+        some.append(statement)
+        size += len(statement) + 1
+    yield some
 
 
 async def _take_lock(conn: Connection, deployment: str) -> None:

@@ -1,7 +1,8 @@
 """From packets of a dump stream to batches of whole transactions. Pure; the hot loop of the replicator.
 
 Theory. The source sends events; transactions begin with a GTID event and end with XID, COMMIT or a statement that
-commits by itself. Rows go straight into the current batch; `position` moves only at a transaction's end, so that a
+commits by itself. Compressed events and XA transactions are streams inside the stream: they are put in front of it
+and read first. Rows go straight into the current batch; `position` moves only at a transaction's end, so that a
 batch cut there stands for "everything up to this position". A transaction larger than a batch is cut inside: its
 parts carry no position and the target commits only after the last one.
 
@@ -11,22 +12,30 @@ transaction concerned.
 
 from __future__ import annotations
 
+import enum
+import itertools
 from collections.abc import Callable, Iterator
-from typing import Final
-
-import zstandard
 
 from segue.binlog import events as ev
+from segue.binlog import packed
 from segue.binlog.batch import Batch, Mark
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid
 from segue.binlog.rows import TableMap
+from segue.binlog.tagged import tagged_gtid
 from segue.errors import SegueError
+from segue.replicate import xa
 
-MAX_INFLATED: Final = 1 << 31
 _STANDALONE = 0x01
 _PREPARED_XA = 0x40
 _COMPLETED_XA = 0x80
+_XID_EVENT = b"\0" + bytes(4) + bytes((ev.XID,)) + bytes(8)
 _NEW_CONTENT = (1, 5, 13, 14)  # START_V3, INTVAR, RAND, USER_VAR: only prepare a statement that follows
+
+
+class _Turn(enum.Enum):
+    """What to read has changed: begin the loop anew."""
+
+    AGAIN = 1
 
 
 class Stop(SegueError):  # noqa: N818 - names what happens
@@ -70,8 +79,9 @@ class Assembler:
     """Feed it packets, take its `batch`."""
 
     def __init__(
-        self, position: GtidSet | MariaGtid | FilePosition, plan: Plan, wants_schema: Callable[[str], bool], limit: int
-    ) -> None:
+        self, position: GtidSet | MariaGtid | FilePosition, plan: Plan, wants_schema: Callable[[str], bool], limit: int,
+        held: xa.Held | None = None,
+    ) -> None:  # fmt: skip
         self.position = position
         self.batch = Batch()
         self.in_transaction = False
@@ -89,9 +99,16 @@ class Assembler:
         self._tables: dict[bytes, Route | None] = {}
         self._gtid: tuple[str, int] | tuple[int, int, int] | None = None
         self._standalone = False
+        self._passing = ev.Query("", "")
         self._began = 0.0
         self._mark: Mark = self.batch.mark()
         self._next_offset = 0
+        self._inner: list[Iterator[bytes]] = []
+        """Streams inside the stream, the innermost last; their events have no checksums."""
+        self._held = xa.Held() if held is None else held
+        self._collected: xa.Collected | None = None
+        """Events of the XA transaction under way until its prepare; None outside of one."""
+        self._ended: xa.Xid | None = None
 
     def take(self) -> Batch:
         """The batch so far; a new one begins. Only between transactions or when the batch is full."""
@@ -111,17 +128,25 @@ class Assembler:
         After a Ddl call `passed`. Raises Stop, and BinlogError for bytes that are no event.
         """
         try:
-            return self._feed(payloads)
-        except (IndexError, UnicodeDecodeError, zstandard.ZstdError) as error:
+            while True:
+                source = self._inner[-1] if self._inner else payloads
+                found = self._feed(source) if self._collected is None else self._collect(source)
+                if isinstance(found, _Turn):
+                    continue
+                if found is not False or not self._inner:
+                    return found
+                self._inner.pop()
+        except (IndexError, UnicodeDecodeError) as error:
             raise ev.BinlogError(f"an event is malformed: {error}") from None
 
-    def _feed(self, payloads: Iterator[bytes]) -> Ddl | bool:
+    def _feed(self, payloads: Iterator[bytes]) -> Ddl | bool | _Turn:
         batch = self.batch
         tables = self._tables
         known = self._known
+        checked = self._crc and not self._inner
         for payload in payloads:
             kind = payload[5]
-            if self._crc:
+            if checked:
                 if not ev.crc_is_right(payload):
                     raise ev.BinlogError(f"an event of type {kind} fails its checksum")
                 end = -4
@@ -143,7 +168,7 @@ class Assembler:
                 start = 28
                 if kind >= ev.WRITE_V2:
                     start += payload[28] | payload[29] << 8
-                start += entry.update_head if kind in (ev.UPDATE_V2, ev.UPDATE_V1) else entry.head
+                start += entry.update_head if kind in ev.TWO_IMAGES else entry.head
                 batch.add(kind, int.from_bytes(payload[1:5], "little"), flags, payload[28:start],
                           payload[start:end], entry.map)  # fmt: skip
                 if batch.size >= self.limit:
@@ -153,8 +178,7 @@ class Assembler:
                 try:
                     tables[payload[20:26]] = known[key]
                 except KeyError:
-                    table = TableMap.parse(payload[20:end])
-                    tables[payload[20:26]] = known[key] = self._plan(table)
+                    tables[payload[20:26]] = self._learn(key, payload[20:end])
             elif kind in ev.NO_CONTENT:
                 continue
             else:
@@ -165,9 +189,14 @@ class Assembler:
                     return True
         return False
 
+    def _learn(self, key: bytes, body: bytes) -> Route | None:
+        """Ask the plan about a table map seen for the first time."""
+        route = self._known[key] = self._plan(TableMap.parse(body))
+        return route
+
     # -- everything that is not rows -----------------------------------------------------------------------
 
-    def _control(self, kind: int, payload: bytes, end: int) -> Ddl | None:
+    def _control(self, kind: int, payload: bytes, end: int) -> Ddl | _Turn | None:
         self._next_offset = int.from_bytes(payload[14:18], "little")
         if kind == ev.XID:
             self._complete()
@@ -175,14 +204,17 @@ class Assembler:
             self._begin(ev.mysql_gtid(payload[20:end])[:2], ev.commit_time(payload[20:end]))
         elif kind == ev.MARIADB_GTID:
             domain, server, sequence, flags = ev.mariadb_gtid(payload[20:end], int.from_bytes(payload[6:10], "little"))
-            if flags & (_PREPARED_XA | _COMPLETED_XA):
-                raise Stop("an XA transaction was prepared or completed on the source, which is not replicated yet")
             stamp = float(int.from_bytes(payload[1:5], "little"))
             self._begin((domain, server, sequence), self.clock if self.clock - stamp < 1.5 else stamp)
             self._standalone = bool(flags & _STANDALONE)
             self.in_transaction = not self._standalone
+            if flags & _PREPARED_XA:
+                return self._xa_begins()
         elif kind == ev.QUERY:
             return self._query(payload, end)
+        elif kind == ev.GTID_TAGGED:
+            source, number, stamp = tagged_gtid(payload[20:end])
+            self._begin((source, number), stamp)
         elif kind == ev.ANONYMOUS_GTID:
             if not isinstance(self.position, FilePosition):
                 raise Stop("a transaction without GTID came from a source that had GTIDs",
@@ -190,19 +222,30 @@ class Assembler:
             self._begin(None, ev.commit_time(payload[20:end]))
         elif kind == ev.FORMAT_DESCRIPTION:
             self._description(payload)
+            return _Turn.AGAIN
         elif kind == ev.ROTATE:
             self._rotate(payload)
         elif kind == ev.PREVIOUS_GTIDS:
             self._skip_to_offset()
         elif kind == ev.TRANSACTION_PAYLOAD:
-            return self._payload_event(payload[20:end])
+            return self._first(packed.payload_events(payload[20:end], payload[14:18]))
+        elif kind in ev.MARIADB_ROWS_COMPRESSED:
+            return self._first(iter((packed.plain_rows(payload[:end]),)))
+        elif kind == ev.MARIADB_QUERY_COMPRESSED:
+            return self._first(iter((packed.plain_query(payload[:end]),)))
         elif kind == ev.XA_PREPARE:
-            raise Stop("an XA transaction was prepared on the source, which is not replicated yet")
+            raise ev.BinlogError("an XA transaction was prepared that had not begun")
         elif kind == ev.INCIDENT:
-            raise Stop("the source reports an incident: its binlog lacks changes", mend="Fill the target anew")
+            raise Stop(f"the source reports an incident (event type {kind}, INCIDENT): its binlog lacks changes",
+                       mend="Fill the target anew")  # fmt: skip
         elif kind not in _NEW_CONTENT:
             raise Stop(f"event type {kind} ({ev.NAMES.get(kind, 'unknown')}) is not understood")
         return None
+
+    def _first(self, events: Iterator[bytes]) -> _Turn:
+        """Read these before anything that follows."""
+        self._inner.append(events)
+        return _Turn.AGAIN
 
     def _begin(self, gtid: tuple[str, int] | tuple[int, int, int] | None, began: float) -> None:
         if self.in_transaction:
@@ -225,11 +268,15 @@ class Assembler:
             position.add(gtid[0], gtid[1], gtid[2])  # type: ignore[arg-type,misc]
         self._gtid = None
         self._standalone = self.in_transaction = self.cut_inside = False
+        if self._ended is not None:
+            self._held.drop(self._ended)
+            self.batch.held[self._ended] = None
+            self._ended = None
         self.commit_time = self._began
         self.batch.transactions += 1
         self._mark = self.batch.mark()
 
-    def _query(self, payload: bytes, end: int) -> Ddl | None:
+    def _query(self, payload: bytes, end: int) -> Ddl | _Turn | None:
         start = 33 + payload[28] + 1 + (payload[31] | payload[32] << 8)
         text = payload[start:end]
         if text == b"BEGIN":
@@ -250,30 +297,113 @@ class Assembler:
             self._complete()
             return None
         if head.startswith(b"XA "):
-            if text.upper().startswith((b"XA START", b"XA END")):
-                raise Stop("an XA transaction came from the source, which is not replicated yet")
-            raise Stop("an XA transaction was ended on the source, which is not replicated yet")
+            return self._xa_statement(text)
         query = ev.Query.parse(payload[20:end])
         touched = {s for s in ev.schemas_touched(query) if self._wants_schema(s)}
         if not touched:
-            if not self.in_transaction:
-                self._complete()
+            self._pass_over(query)
             return None
         if head.startswith((b"INSERT", b"UPDATE", b"DELETE", b"REPLACE", b"LOAD", b"CALL")):
             raise Stop(f"a statement came instead of its rows: {_short(query.text)}",
                        mend="Set binlog_format=ROW on the source, for running sessions too, and fill the target anew")  # fmt: skip
         if self.batch.mark() != self._mark or self.cut_inside:
             raise Stop(f"a DDL statement came inside a transaction that has changed rows: {_short(query.text)}")
+        self._passing = query
         return Ddl(query, touched)
+
+    def _pass_over(self, query: ev.Query) -> None:
+        if query.text.endswith("START TRANSACTION"):
+            self.in_transaction = True  # MySQL's CREATE TABLE ... SELECT: its rows and an XID follow
+        elif not self.in_transaction:
+            self._complete()
 
     def passed(self) -> None:
         """The DDL that `feed` returned was dealt with: go on behind it."""
-        if not self.in_transaction:
+        self._pass_over(self._passing)
+
+    # -- XA ------------------------------------------------------------------------------------------------
+
+    def _xa_begins(self) -> _Turn:
+        self.in_transaction = True
+        self._collected = xa.Collected(self._held.size)
+        return _Turn.AGAIN
+
+    def _xa_statement(self, text: bytes) -> _Turn | None:
+        verb, xid = xa.statement(text)
+        if verb == "START":
+            return self._xa_begins()
+        if verb == "COMMIT":
+            events = self._held.get(xid)
+            if events is None:
+                raise Stop(f"XA COMMIT of {xid}, which was prepared before the position where replication began",
+                           mend="Begin anew while XA RECOVER on the source shows nothing")  # fmt: skip
+            return self._xa_commits(xid, events)
+        if verb == "ROLLBACK":
+            self._ended = xid
             self._complete()
+            return None
+        raise ev.BinlogError("an XA transaction ended that had not begun")
+
+    def _xa_commits(self, xid: xa.Xid, events: list[bytes]) -> _Turn:
+        self.in_transaction = True
+        self._ended = xid
+        return self._first(itertools.chain(events, (_XID_EVENT + self._next_offset.to_bytes(4, "little") + b"\0\0",)))
+
+    def _collect(self, payloads: Iterator[bytes]) -> bool | _Turn:
+        """Keep the row events of an XA transaction until it is prepared."""
+        collected, tables = self._collected, self._tables
+        assert collected is not None
+        checked = self._crc and not self._inner
+        for payload in payloads:
+            kind = payload[5]
+            if checked and not ev.crc_is_right(payload):
+                raise ev.BinlogError(f"an event of type {kind} fails its checksum")
+            end = -4 if checked else len(payload)
+            if kind == ev.TABLE_MAP:
+                key = payload[28:end]
+                entry = self._known[key] if key in self._known else self._learn(key, payload[20:end])
+                tables[payload[20:26]] = entry
+                if entry is not None:
+                    collected.add(payload[:end])
+            elif kind in ev.ROWS or kind in ev.MARIADB_ROWS_COMPRESSED:
+                if payload[20:26] not in tables:
+                    raise ev.BinlogError("a row event came without its table map")
+                if tables[payload[20:26]] is not None:
+                    collected.add(payload[:end])
+                if collected.size > xa.MAX_HELD:
+                    raise Stop(f"prepared XA transactions of more than {xa.MAX_HELD >> 20} MB",
+                               mend="Write so much without XA, or end the prepared ones that XA RECOVER shows")  # fmt: skip
+            elif kind == ev.XA_PREPARE:
+                return self._xa_prepared(payload, end)
+            elif kind in {ev.TRANSACTION_PAYLOAD, ev.MARIADB_QUERY_COMPRESSED, ev.FORMAT_DESCRIPTION}:
+                return self._control(kind, payload, end)  # type: ignore[return-value]
+            elif kind == ev.QUERY:
+                self._inside_xa(payload, end)
+            elif kind not in ev.NO_CONTENT:
+                raise Stop(f"event type {kind} ({ev.NAMES.get(kind, 'unknown')}) inside an XA transaction is not understood")
+        return False
+
+    def _inside_xa(self, payload: bytes, end: int) -> None:
+        text = payload[33 + payload[28] + 1 + (payload[31] | payload[32] << 8) : end]
+        if not text.upper().startswith((b"XA START", b"XA END", b"SAVEPOINT")):
+            raise Stop(f"a statement inside an XA transaction is not understood: {_short(text.decode('utf-8', 'replace'))}")
+
+    def _xa_prepared(self, payload: bytes, end: int) -> _Turn:
+        self._next_offset = int.from_bytes(payload[14:18], "little")
+        one_phase, xid = xa.prepare_event(payload[20:end])
+        assert self._collected is not None
+        events, self._collected = self._collected.events, None
+        if one_phase:
+            return self._xa_commits(xid, events)
+        self.batch.held[xid] = self._held.add(xid, events)
+        self._complete()
+        return _Turn.AGAIN
 
     def discard_partial(self) -> None:
-        """Leave only complete transactions in the batch."""
+        """Leave only complete transactions in the batch. Nothing is fed after it."""
         self.batch.cut(self._mark)
+        if not self.cut_inside:
+            self.in_transaction = False
 
     def _description(self, payload: bytes) -> None:
         self._crc = ev.has_checksums(payload[1:])
@@ -286,7 +416,7 @@ class Assembler:
                 raise Stop("the source crashed inside a transaction of which a part was applied already")
             self.discard_partial()
             self.in_transaction = False
-            self._gtid = None
+            self._gtid = self._collected = self._ended = None
         self._skip_to_offset()
 
     def _skip_to_offset(self) -> None:
@@ -299,58 +429,6 @@ class Assembler:
         rotate = ev.Rotate.parse(payload[20:end])
         if isinstance(self.position, FilePosition) and rotate.file != self.position.file:
             self.position.file, self.position.offset = rotate.file, rotate.position
-
-    def _payload_event(self, body: bytes) -> Ddl | None:
-        """A compressed transaction: its events, one after another, none with a checksum of its own."""
-        crc, self._crc = self._crc, False
-        outer = self._next_offset
-        try:
-            inner = _inflate(body)
-            at = 0
-            while at < len(inner):
-                size = int.from_bytes(inner[at + 9 : at + 13], "little")
-                if size < ev.HEADER_SIZE or at + size > len(inner):
-                    raise ev.BinlogError("a compressed transaction is malformed")
-                event = b"\0" + inner[at : at + 13] + outer.to_bytes(4, "little") + inner[at + 17 : at + size]
-                found = self.feed(iter((event,)))
-                if isinstance(found, Ddl):
-                    raise Stop(f"a DDL inside a compressed transaction: {_short(found.query.text)}")
-                at += size
-        finally:
-            self._crc = crc
-        return None
-
-
-def _inflate(body: bytes) -> bytes:
-    """The events inside a TRANSACTION_PAYLOAD: fields of (type, length, value), then the data."""
-    at, kind, size = 0, 0, 0
-    while True:
-        field, at = _lenenc(body, at)
-        if field == 0:
-            break
-        length, at = _lenenc(body, at)
-        value, _ = _lenenc(body, at)
-        if field == 1:
-            size = value
-        elif field == 2:
-            kind = value
-        at += length
-    data = body[at : at + size] if size else body[at:]
-    if kind == 255:
-        return data
-    if kind != 0:
-        raise Stop(f"a transaction is compressed in an unknown way ({kind})")
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-
-
-def _lenenc(data: bytes, at: int) -> tuple[int, int]:
-    first = data[at] if at < len(data) else 0xFF
-    if first < 0xFB:
-        return first, at + 1
-    size = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first)
-    if size is None:
-        raise ev.BinlogError("a compressed transaction is malformed")
-    return int.from_bytes(data[at + 1 : at + 1 + size], "little"), at + 1 + size
 
 
 def _short(text: str) -> str:

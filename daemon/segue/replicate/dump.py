@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import socket
 import ssl
@@ -19,6 +20,7 @@ from typing import Any
 import pymysql
 from pymysqlreplication import BinLogStreamReader
 
+from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid
 from segue.config import Endpoint
 from segue.errors import ConnectionLost, ServerError
@@ -60,14 +62,31 @@ class _Connection(pymysql.Connection):
 
     _is_open = False
 
+    def __init__(self, executed: bytes | None, **kw: Any) -> None:
+        self._executed = executed
+        super().__init__(**kw)
+
     def _request_authentication(self) -> None:
         super()._request_authentication()  # type: ignore[misc]
         self._is_open = True
 
     def _write_bytes(self, data: bytes) -> None:
+        dump = self._is_open and len(data) > 4 and data[4] in _DUMP_COMMANDS
+        if dump and self._executed is not None:
+            data = _with_set(data, self._executed)
         super()._write_bytes(data)  # type: ignore[misc]
-        if self._is_open and len(data) > 4 and data[4] in _DUMP_COMMANDS:
+        if dump:
             raise _HandOver(self)
+
+
+def _with_set(packet: bytes, executed: bytes) -> bytes:
+    """A COM_BINLOG_DUMP_GTID packet with another GTID set: command, flags (2 bytes), server id (4), file name behind
+    its length (4), offset (8), then the set behind its length (4)."""
+    name = int.from_bytes(packet[11:15], "little")
+    payload = packet[4 : 15 + name + 8] + len(executed).to_bytes(4, "little") + executed
+    if len(payload) >= 0xFFFFFF:
+        raise BinlogError("a GTID set of more than 16 MB")
+    return len(payload).to_bytes(3, "little") + packet[3:4] + payload
 
 
 class DumpStream:
@@ -155,10 +174,15 @@ def _ask(request: DumpRequest, context: ssl.SSLContext | None) -> _Connection:
         where = {"log_file": "", "log_pos": 4, "resume_stream": True}
     else:
         where = {"auto_position": position.text()}
+    executed = None
+    if isinstance(position, GtidSet) and position.tagged():
+        # The library does not know tags: it asks with a set of nothing, into whose place ours is put.
+        executed = position.encoded()
+        where = {"auto_position": "00000000-0000-0000-0000-000000000001:1"}
     reader = BinLogStreamReader(
         connection_settings=settings, server_id=request.server_id, blocking=True, slave_uuid=request.uuid,
         slave_heartbeat=HEARTBEAT, is_mariadb=request.mariadb and position is not None,
-        pymysql_wrapper=_Connection, enable_logging=False, **where,
+        pymysql_wrapper=functools.partial(_Connection, executed), enable_logging=False, **where,
     )  # fmt: skip
     try:
         reader.fetchone()

@@ -22,13 +22,14 @@ from segue.binlog.positions import FilePosition, GtidSet, MariaGtid, parse
 from segue.errors import ConnectionLost, SegueError
 from segue.flavour import Flavour, detect
 from segue.log import get_logger
-from segue.replicate import progress
+from segue.replicate import held, progress
 from segue.replicate.applier import Applier, Work
 from segue.replicate.assembler import Assembler, Ddl, Stop
 from segue.replicate.definitions import read_plan
 from segue.replicate.dump import DumpRequest, DumpStream, format_description
 from segue.replicate.order import Order
 from segue.replicate.plan import Planner
+from segue.replicate.xa import Held
 from segue.sql import Connection, connect
 
 log = get_logger("replicate")
@@ -97,8 +98,8 @@ class Feed:
             await self._applier.describe(await format_description(self._request(flavour, None)))
             self._planner = await self._plan()
             self._assembler = Assembler(position, lambda t: self._planner(t), order.mapping.wants_schema,  # noqa: PLW0108 - it is replaced at each DDL
-
-                                        1 if self._careful else BATCH_BYTES)  # fmt: skip
+                                        1 if self._careful else BATCH_BYTES,
+                                        Held(await held.read(self._applier.connection, order.deployment)))  # fmt: skip
             stream = self._stream = await DumpStream.open(self._request(flavour, position))
             self.live = True
             self._changed()
@@ -174,8 +175,6 @@ class Feed:
             position = parse(row.position, mariadb=flavour.dump_is_mariadb)
         except BinlogError as error:
             raise Stop(str(error)) from None
-        if isinstance(position, GtidSet) and position.tagged():
-            raise Stop("the position has tagged GTIDs, which are not replicated yet")
         gone = await flavour.purged(self._source, position.text())
         if gone is not None:
             raise Stop(f"{order.source_where} no longer has the binlog behind our position: {gone} is purged",

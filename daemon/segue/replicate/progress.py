@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segue.replicate import held
 from segue.sql import Connection, quote
 
 TABLE = "`segue`.`progress`"
@@ -27,9 +28,10 @@ class Progress:
 async def ensure(conn: Connection) -> None:
     """Make schema and table where they are missing; on a server that has them nothing is written."""
     there = await conn.query(
-        "SELECT 1 AS x FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'segue' AND TABLE_NAME = 'progress'"
+        "SELECT 1 AS x FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'segue'"
+        " AND TABLE_NAME IN ('progress', 'held')"
     )
-    if there:
+    if len(there) == 2:
         return
     await conn.query("CREATE SCHEMA IF NOT EXISTS `segue`")
     await conn.query(
@@ -38,6 +40,7 @@ async def ensure(conn: Connection) -> None:
         " transactions BIGINT NOT NULL DEFAULT 0, updated TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))"
         " ENGINE=InnoDB DEFAULT CHARACTER SET ascii"
     )
+    await conn.query(held.CREATE)
 
 
 async def read(conn: Connection, deployment: str) -> Progress | None:
@@ -52,11 +55,12 @@ async def read(conn: Connection, deployment: str) -> Progress | None:
 
 
 async def initialise(conn: Connection, deployment: str, source_id: str, position: str, epoch: int) -> None:
-    """Set the row, whatever it was: from here on `position` of `source_id` counts."""
+    """Set the row, whatever it was: from here on `position` of `source_id` counts, with nothing prepared before it."""
     await conn.query(
         f"REPLACE INTO {TABLE} (deployment, source_id, position, epoch, transactions, updated) VALUES"
         f" ({quote(deployment)}, {quote(source_id)}, {quote(position)}, {epoch}, 0, NOW(6))"
     )
+    await held.forget(conn, deployment)
 
 
 def advance(deployment: str, position: str, transactions: int) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from segue.binlog.batch import Batch
-from segue.binlog.events import ROWS, WRITE_V1, WRITE_V2, BinlogError
+from segue.binlog.events import PARTIAL_UPDATE_ROWS, TWO_IMAGES, UPDATE_V2, WRITE_V1, WRITE_V2, BinlogError
 from segue.binlog.images import ABSENT, Head, Layout
+from segue.binlog.partial import complete
 from segue.binlog.rows import TableMap
 from segue.binlog.transcode import Transcoder, Unfit
 from segue.binlog.values import codec
@@ -18,28 +19,39 @@ _NO_EXTRA = b"\2\0"
 
 
 def kind_for(flavour: Flavour, kind: int) -> int:
-    """The row event type that the target takes. Raises Stop for one that only its own flavour takes."""
-    if kind not in ROWS:
-        raise Stop(f"row events of type {kind} cannot be re-written",
-                   mend="SET GLOBAL binlog_row_value_options = ''; on the source, for running sessions too")  # fmt: skip
+    """The row event type that the target takes."""
     if flavour.rows_v2:
         return kind if kind >= WRITE_V2 else kind + _V2_DISTANCE
     return kind - _V2_DISTANCE if kind >= WRITE_V2 else kind
 
 
+def whole(layout: Layout, kind: int, body: bytes) -> tuple[int, bytes]:
+    """A row event without JSON differences. Raises Stop where the event has not what that needs."""
+    if kind != PARTIAL_UPDATE_ROWS:
+        return kind, body
+    try:
+        return UPDATE_V2, complete(layout, body)
+    except BinlogError as error:
+        raise Stop(f"{layout.table.schema}.{layout.table.table}: {error}",
+                   mend="SET GLOBAL binlog_row_value_options = ''; on the source, for running sessions too") from None  # fmt: skip
+
+
 class Reframed(Route):
     """The same rows under a table map, and in events of a version, that the target takes."""
 
-    __slots__ = ("_flavour",)
+    __slots__ = ("_flavour", "_layout")
 
     def __init__(self, event: TableMap, target: TableMap, flavour: Flavour) -> None:
         super().__init__(event, as_is=False)
         self.map = target
         self._flavour = flavour
+        self._layout = Layout(event)
 
     def add(self, batch: Batch, kind: int, timestamp: int, flags: int, body: bytes) -> None:
+        if not self._flavour.rows_v2:
+            kind, body = whole(self._layout, kind, body)
         at = body[0] | body[1] << 8 if kind >= WRITE_V2 else 0
-        end = at + (self.update_head if kind - (_V2_DISTANCE if kind >= WRITE_V2 else 0) == WRITE_V1 + 1 else self.head)
+        end = at + (self.update_head if kind in TWO_IMAGES else self.head)
         new = kind_for(self._flavour, kind)
         head = (_NO_EXTRA if new >= WRITE_V2 else b"") + body[at:end]
         batch.add(new, timestamp, flags & self._flavour.row_flags, head, body[end:], self.map)
@@ -60,6 +72,7 @@ class Transcoded(Route):
         self._transcoder = Transcoder(event.described, target.columns, comparison.steps)
 
     def add(self, batch: Batch, kind: int, timestamp: int, flags: int, body: bytes) -> None:
+        kind, body = whole(self._layout, kind, body)
         head, at = self._layout.head(kind, body)
         new = kind_for(self._flavour, kind)
         rows = body[at:]
@@ -109,6 +122,7 @@ class BySql(Route):
         self._layout = Layout(event)
 
     def add(self, batch: Batch, kind: int, timestamp: int, flags: int, body: bytes) -> None:
+        kind, body = whole(self._layout, kind, body)
         _, at = self._layout.head(kind, body)
         batch.add(kind, timestamp, flags, body[:at], body[at:], self._table)
 
