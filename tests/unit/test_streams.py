@@ -12,7 +12,7 @@ from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid
 from segue.binlog.tagged import encode_set, number, tagged_gtid
 from segue.replicate import held, xa
-from segue.replicate.assembler import Assembler, Stop
+from segue.replicate.assembler import Assembler, Route, Stop
 from tests.unit.events import UUID_TEXT, Builder
 from tests.unit.test_assembler import assembler, content, mysql, transaction
 
@@ -169,7 +169,7 @@ def test_xa_survives_a_restart() -> None:
     statements = list(held.changes("d", {XID: stored, "X'01',X'',1": None}))
     assert len(statements) == 2
     b = Builder()
-    two = Assembler(GtidSet(f"{UUID_TEXT}:1-11"), lambda _t: True, lambda _s: True, 1 << 20, xa.Held({XID: stored}))
+    two = Assembler(GtidSet(f"{UUID_TEXT}:1-11"), Route, lambda _s: True, 1 << 20, xa.Held({XID: stored}))
     two.feed(iter([b.description(), b.gtid(12), b.query(f"XA COMMIT {XID}")]))
     assert rows(two) == [b"xxxxx"]
     assert two.batch.held == {XID: None}
