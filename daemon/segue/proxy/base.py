@@ -12,10 +12,11 @@ from segue.proxy.look import Effect
 from segue.proxy.state import State
 from segue.proxy.tls import Backend, TlsPipe
 from segue.wire import reply
-from segue.wire.constants import ProtocolError
+from segue.wire.constants import ANY_TRANSACTION, ProtocolError
 from segue.wire.login import Greeting
 
 if TYPE_CHECKING:
+    from segue.proxy._pump import Pair
     from segue.proxy.asking import Asking
     from segue.proxy.credentials import Secret
     from segue.proxy.echo import Echo
@@ -41,8 +42,8 @@ class SessionBase:
 
     __slots__ = ("_effects", "_full", "_infile_rest", "_kept", "_login", "_paused", "_preparing", "_skip", "address", "answer",
                  "asking", "backend_id", "client", "client_tls", "client_write", "connection_id", "cursors", "echo",
-                 "fast", "greeting", "held", "last_statement", "local", "long_data", "mapped", "moved", "next_id", "peer", "phase", "reason",
-                 "secret", "server", "server_tls", "server_write", "side", "since", "spare", "state", "touched",
+                 "fast", "greeting", "held", "last_statement", "local", "long_data", "mapped", "moved", "next_id", "pair", "peer", "phase", "reason",
+                 "secret", "server", "server_tls", "server_write", "side", "since", "spare", "state", "streak", "touched",
                  "tracked", "tracker", "user", "watched", "worker")  # fmt: skip
 
     def __init__(self, worker: Worker, peer: Address, local: Address) -> None:
@@ -63,6 +64,10 @@ class SessionBase:
         """The side that `server` is a connection to."""
         self.fast = False
         """May the fast path be taken: logged in, nobody holds, no packet half sent, no statement state."""
+        self.pair: Pair | None = None
+        """Its place in the compiled path; `settle` before anything here is looked at or touched."""
+        self.streak = 0
+        """Replies in a row in which the Python path saw nothing special."""
         self.watched = False
         """Somebody wants to know when a reply ends."""
         self.held = False
@@ -116,6 +121,17 @@ class SessionBase:
 
     def close_client(self) -> None:
         raise NotImplementedError
+
+    def settle(self) -> None:
+        """Leave the compiled path: the tracker is up to date and the transports are ours again."""
+        if self.pair is not None and self.worker.pump is not None:
+            self.worker.pump.disarm(self)
+
+    @property
+    def in_transaction(self) -> bool:
+        if self.pair is not None:
+            return bool(self.pair.status & ANY_TRANSACTION)
+        return self.tracker.in_transaction
 
     # -- bytes ---------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ from segue.wire.constants import (
 if TYPE_CHECKING:
     from segue.proxy.session import Session
 
+PLAIN_REPLIES = 2
+"""Replies in a row with nothing special before a session goes into the compiled path (`pump`): a client that
+prepares and closes statements all the time would only be carried in and out."""
 _SIMPLE = frozenset({COM_INIT_DB, COM_PING, COM_STATISTICS})
 
 
@@ -33,6 +36,49 @@ def quiet(session: Session, data: bytes) -> bool:
     return at == 0 or (at < len(data) and (data[at] == 0 or data.startswith(statement.types, at)))
 
 
+def client_chunk(session: Session, data: bytes) -> None:
+    """Bytes of the client."""
+    if session.client_tls is not None:
+        session.guarded(session.from_client_tls, data)
+        return
+    # The fast path: one whole command that leaves no state behind, nothing under way, nobody holds.
+    if session.fast and session.tracker.state == 0 and len(data) > 4:
+        command = data[4]
+        length = data[0] | data[1] << 8 | data[2] << 16
+        if length == len(data) - 4 and length != MAX_PAYLOAD and (
+            plain(data) if command == COM_QUERY else
+            quiet(session, data) if command == COM_STMT_EXECUTE else command in _SIMPLE
+        ):  # fmt: skip
+            session.tracker.expect(command)
+            session.since = 0.0
+            session.server_write(data)
+            return
+    session.streak = 0
+    session.guarded(session.from_client, data)
+
+
+def server_chunk(session: Session, data: bytes) -> None:
+    """Bytes of the server."""
+    if session.phase != 2 or session.server_tls is not None or session.asking is not None or session.mapped is not None:
+        session.guarded(session.from_server, data)
+        return
+    tracker = session.tracker
+    try:
+        data = tracker.feed(data)
+    except ProtocolError as error:
+        session.broken(error)
+        return
+    if data:
+        session.client_write(data)
+    if tracker.state == 0:
+        if session.watched:
+            session.reply_ended()
+        elif session.fast and session.worker.pump is not None:
+            session.streak += 1
+            if session.streak >= PLAIN_REPLIES:
+                session.worker.pump.arm_soon(session)
+
+
 class Client(asyncio.Protocol):
     """The client's connection."""
 
@@ -45,23 +91,7 @@ class Client(asyncio.Protocol):
         self.session.accepted(transport)
 
     def data_received(self, data: bytes) -> None:
-        session = self.session
-        if session.client_tls is not None:
-            session.guarded(session.from_client_tls, data)
-            return
-        # The fast path: one whole command that leaves no state behind, nothing under way, nobody holds.
-        if session.fast and session.tracker.state == 0 and len(data) > 4:
-            command = data[4]
-            length = data[0] | data[1] << 8 | data[2] << 16
-            if length == len(data) - 4 and length != MAX_PAYLOAD and (
-                plain(data) if command == COM_QUERY else
-                quiet(session, data) if command == COM_STMT_EXECUTE else command in _SIMPLE
-            ):  # fmt: skip
-                session.tracker.expect(command)
-                session.since = 0.0
-                session.server_write(data)
-                return
-        session.guarded(session.from_client, data)
+        client_chunk(self.session, data)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self.session.client_gone()
@@ -87,20 +117,7 @@ class Server(asyncio.Protocol):
         self.session.connected(transport)
 
     def data_received(self, data: bytes) -> None:
-        session = self.session
-        if session.phase != 2 or session.server_tls is not None or session.asking is not None or session.mapped is not None:
-            session.guarded(session.from_server, data)
-            return
-        tracker = session.tracker
-        try:
-            data = tracker.feed(data)
-        except ProtocolError as error:
-            session.broken(error)
-            return
-        if data:
-            session.client_write(data)
-        if tracker.state == 0 and session.watched:
-            session.reply_ended()
+        server_chunk(self.session, data)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self.session.server_gone()

@@ -258,6 +258,7 @@ class Session(Commands):
 
     def ask(self, commands: Sequence[Command], then: Callable[[list[Answer]], None]) -> None:
         """Run commands of ours on the server's connection. Only between two commands of the client."""
+        self.settle()
         self.fast = False
         self.asking = Asking(commands, then, deprecate_eof=self.tracker.deprecate_eof)
         self.to_server(wire(commands))
@@ -283,6 +284,7 @@ class Session(Commands):
 
     def try_hold(self) -> None:
         """Hold now if this is a safe point; otherwise the next end of a reply tries again."""
+        self.settle()
         self.fast, self.watched = False, True
         if self.held or self.phase == Phase.CLOSED:
             return
@@ -322,6 +324,7 @@ class Session(Commands):
 
     def leave(self, reason: str) -> None:
         """It cannot go on: let the client go, with an error for a command that waits."""
+        self.settle()
         self.held = False
         self.reason = reason
         if self.server is not None:
@@ -362,6 +365,7 @@ class Session(Commands):
 
     def dismiss(self, code: int, state: str, text: str) -> None:
         """End the session with an error, said where the protocol has room for it: not inside a reply."""
+        self.settle()
         sequence: int | None = None
         if self._login is not None:
             sequence = self._login.client_next
@@ -374,6 +378,7 @@ class Session(Commands):
 
     def close_client(self) -> None:
         """End both connections, what was written to the client still goes out if it is read in time."""
+        self.settle()
         if self.client is not None:
             if self.client.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.client.abort)
@@ -396,6 +401,7 @@ class Session(Commands):
     def _end(self) -> None:
         if self.phase == Phase.CLOSED:
             return
+        self.settle()
         self.phase = Phase.CLOSED
         self.fast = False
         self.drop_spare()
@@ -411,6 +417,7 @@ class Session(Commands):
 
     def describe(self) -> dict[str, Any]:
         """For `sessions` and for the reason of an abort."""
+        self.settle()
         tie = self.state.tie
         if self.phase != Phase.COMMAND:
             state = Phase(self.phase).name.lower()

@@ -12,6 +12,7 @@ from typing import Any
 from segue.child import open_channel
 from segue.errors import SegueError
 from segue.log import get_logger
+from segue.proxy import pump
 from segue.proxy.certificate import server_context
 from segue.proxy.credentials import Credentials
 from segue.proxy.door import Door
@@ -38,10 +39,10 @@ class Worker:
     def __init__(self) -> None:
         self.active: Backend
         self.tls: ssl.SSLContext | None = None
+        self.pump: pump.Pump | None = None
         self.holding = False
         self.hold_began = 0.0
-        self.watching = False
-        """All commands are looked at: clients are held, or a move is prepared."""
+        self._watching = False
         self.sessions: set[Session] = set()
         self.waiting: dict[Session, asyncio.Future[Any]] = {}
         """Who waits for answers on a session's connection; they end with it."""
@@ -95,11 +96,23 @@ class Worker:
         asyncio.get_running_loop().run_in_executor(None, lambda: self.credentials.key)
         sock = socket.socket(fileno=int(args["listen_fd"]))
         loop = asyncio.get_running_loop()
+        self.pump = pump.make(loop)
         self._server = await loop.create_server(self.door.entrance, sock=sock, backlog=4096)
         gc.collect()
         gc.freeze()  # what is there now stays: collections look only at what comes
         gc.set_threshold(50_000, 20, 20)
         return {"worker": self.number}
+
+    @property
+    def watching(self) -> bool:
+        """All commands are looked at: clients are held, or a move is prepared."""
+        return self._watching
+
+    @watching.setter
+    def watching(self, on: bool) -> None:
+        self._watching = on
+        if on and self.pump is not None:
+            self.pump.disarm_all()
 
     # -- identity ----------------------------------------------------------------------------------------
 
@@ -201,11 +214,12 @@ class Worker:
         return {
             "worker": self.number,
             "clients": len(self.sessions),
-            "in_transaction": sum(1 for s in self.sessions if s.tracker.in_transaction),
+            "in_transaction": sum(1 for s in self.sessions if s.in_transaction),
             "held": sum(1 for s in self.sessions if s.held),
             "dropped": self._dropped,
             "relocated": self._relocated,
             "accepted": self._accepted,
+            "compiled": self.pump.status() if self.pump is not None else None,
             **self.door.status(),
         }
 

@@ -56,6 +56,10 @@ _MAX_CONTROL = 1 << 20
 _MAX_HEAD = 2048
 
 
+Snapshot = tuple[int, int, bool, int, int, bool]
+"""(state, status, uncertain, definitions left, bytes to skip, continued) of a tracker."""
+
+
 class Listener(Protocol):
     """Who is told what replies say beside their end."""
 
@@ -96,6 +100,19 @@ class ReplyTracker:
     @property
     def in_transaction(self) -> bool:
         return bool(self.status & ANY_TRANSACTION)
+
+    @property
+    def between_packets(self) -> bool:
+        """No packet is half here whose meaning matters."""
+        return not self._rest
+
+    def snapshot(self) -> Snapshot:
+        """What somebody else needs to go on, where `between_packets`."""
+        return self.state, self.status, self.uncertain, self._left, self._skip, self._continued
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot that somebody else has carried on."""
+        self.state, self.status, self.uncertain, self._left, self._skip, self._continued = snapshot
 
     def expect(self, command: int) -> None:
         """A command was sent to the server."""
