@@ -36,6 +36,11 @@ test: install ## All tests, on real servers (fetched at first use)
 test-unit: install ## Tests that need no server
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
+.PHONY: fuzz
+fuzz: install ## 10 million packets through the proxy's sessions (PACKETS=, SEED=), then a minute of the other targets
+	@PYTHONPATH=scripts:. $(BIN)/python -m tests.fuzz.protocol $(or $(PACKETS),10000000) $(SEED)
+	@PYTHONPATH=scripts:. $(BIN)/python -m tests.fuzz.targets 60
+
 .PHONY: drivers
 drivers: install ## Java's and Go's drivers through switchovers (fetches 160 MB)
 	@$(BIN)/python -m pytest -q -m drivers tests/drivers $(ARGS)

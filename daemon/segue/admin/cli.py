@@ -100,24 +100,23 @@ def status(
 
 @app.command()
 def check(config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False) -> None:
-    """Run every guardrail, print what stands in the way of a switchover and what becomes of each table."""
+    """Run every guardrail and print what stands in the way of a switchover."""
     if socket is not None:
-        found = ask(socket, "check")
+        findings = ask(socket, "check")["findings"]
     elif config is not None:
-        found = asyncio.run(_check_here(config))
+        findings = asyncio.run(_check_here(config))
     else:
         raise UsageError("give -c FILE or --socket PATH")
-    blocking = [f for f in found["findings"] if f["severity"] == "blocks"]
+    blocking = [f for f in findings if f["severity"] == "blocks"]
     if json:
-        _print_json({"ok": not blocking, **found})
+        _print_json({"ok": not blocking, "findings": findings})
     else:
-        out.print(views.tables(found["tables"]))
-        out.print(views.findings(found["findings"]))
+        out.print(views.findings(findings))
     if blocking:
         raise typer.Exit(1)
 
 
-async def _check_here(path: Path) -> dict[str, Any]:
+async def _check_here(path: Path) -> list[dict[str, Any]]:
     """Guardrails without a daemon: before the first start, or beside one."""
     from segue.roles import Roles
     from segue.switchover import guardrails
@@ -127,13 +126,11 @@ async def _check_here(path: Path) -> dict[str, Any]:
     roles = Roles.of(config, _active_label(config.admin.socket))
     source, target = Server(roles.active), Server(roles.standby)
     try:
-        context = guardrails.Context(config, source, target)
-        found = await guardrails.run(context)
-        tables = await guardrails.tables_report(context)
+        found = await guardrails.run(guardrails.Context(config, source, target))
     finally:
         await source.close()
         await target.close()
-    return {"findings": [f.message() for f in found], "tables": tables}
+    return [f.message() for f in found]
 
 
 def _active_label(socket: Path) -> str:

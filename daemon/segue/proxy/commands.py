@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from segue.proxy.base import Phase, SessionBase
 from segue.proxy.look import Kind, look
 from segue.proxy.state import Statement
@@ -31,6 +33,8 @@ _STATEMENT_COMMANDS = frozenset(
 _WHOLE = frozenset({COM_QUERY, COM_STMT_PREPARE, COM_STMT_EXECUTE, COM_STMT_BULK_EXECUTE, COM_PROCESS_KILL,
                     COM_SET_OPTION, COM_CHANGE_USER})  # fmt: skip
 _WHOLE_LIMIT = 1 << 20
+_TURN = 256
+"""Commands of one client in a row: a flood of them must not keep the others waiting."""
 _LAST = b"\xff\xff\xff\xff"
 """MariaDB's "the statement prepared last" in place of an id."""
 
@@ -45,6 +49,7 @@ class Commands(SessionBase):
         self._kept = b""
         tracker = self.tracker
         pos, end = 0, len(data)
+        turn = 0
         while pos < end:
             if self._skip:
                 taken = min(self._skip, end - pos)
@@ -57,6 +62,12 @@ class Commands(SessionBase):
                 continue
             if end - pos < 5 or self._must_wait():
                 self._kept = data[pos:]
+                break
+            turn += 1
+            if turn > _TURN:
+                self._kept = data[pos:]
+                self.pause_client()
+                asyncio.get_running_loop().call_soon(self._next_turn)
                 break
             length = int.from_bytes(data[pos : pos + 3], "little")
             stop = pos + 4 + length
@@ -83,6 +94,14 @@ class Commands(SessionBase):
             self.to_server(whole if whole is not None else data[pos:stop] if pos or stop < end else data)
             pos = min(stop, end)
         self.may_be_fast()
+
+    def _next_turn(self) -> None:
+        if self.held or self.phase != Phase.COMMAND:
+            return  # who is held goes on when released
+        self.resume_client()
+        kept, self._kept = self._kept, b""
+        if kept:
+            self.guarded(self.commands, kept)
 
     def _must_wait(self) -> bool:
         """Held at this boundary; or a reply, or our own question, has to end first."""

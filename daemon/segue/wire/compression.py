@@ -55,6 +55,12 @@ class Codec:
     def buffered(self) -> int:
         return len(self._data)
 
+    @property
+    def whole(self) -> bool:
+        """Whether `frame` has one."""
+        data = self._data
+        return len(data) >= _HEADER and len(data) >= _HEADER + int.from_bytes(data[0:3], "little")
+
     def frame(self) -> bytes | None:
         """What the next whole frame holds (16 MB - 1 at most), None when there is none.
 
