@@ -153,6 +153,20 @@ class Verify(_Strict):
 
     parallel: int = Field(default=2, ge=1, le=16)
     """Tables compared at the same time, each with one connection to each side."""
+    continuous: bool = False
+    """Compare all the time, so that a switchover knows."""
+    load: float = Field(default=0.2, gt=0, le=1)
+    """Part of the time that the continuous comparison of chunks is at work."""
+    at_switchover: Literal["off", "report", "require"] = "report"
+    """What the comparison inside the pause means: nothing, a line in the report, or no switchover without it."""
+    pause_budget_ms: float = Field(default=200.0, ge=1, le=60_000)
+    """Milliseconds of the pause that it may take."""
+
+    @model_validator(mode="after")
+    def _require_needs_continuous(self) -> Verify:
+        if self.at_switchover == "require" and not self.continuous:
+            raise ValueError('at_switchover = "require" needs continuous = true')
+        return self
 
 
 class Admin(_Strict):

@@ -232,3 +232,36 @@ def test_repair_under_load(make_shop: Callable[..., Any], flavour: str) -> None:
     finally:
         load.stop()
     shop.assert_equal()
+
+
+def test_continuous_comparison_proves_a_switchover(make_shop: Callable[..., Any], flavour: str) -> None:
+    """Inside the pause only what is in doubt is compared; a planted row is found, stops the way back, and is repaired."""
+    settings = '[verify]\ncontinuous = true\nload = 1\nat_switchover = "require"\npause_budget_ms = 5000'
+    shop = make_shop(flavour, replicate=settings)
+    deployment = shop.deployment
+
+    def compared(status: dict[str, Any]) -> bool:
+        now = status["verify"]["continuous"]
+        return bool(now and now["running"] and not now["tables_in_doubt"])
+
+    load = shop.load(clients=4)
+    try:
+        deployment.wait_for(compared)
+        report = deployment.segue("switchover")[1]
+        assert report["verification"]["outcome"] == "equal", report["verification"]
+        deployment.wait_for(lambda s: compared(s) and s["active"] == "green")
+        with shop.blue.connect(database="shop") as conn, conn.cursor() as cursor:
+            cursor.execute("UPDATE entries SET note = 'spoilt' WHERE id = 3")
+        status = deployment.wait_for(lambda s: compared(s) and s["verify"]["continuous"]["differences"] == 1)
+        (row,) = status["verify"]["continuous"]["rows_that_differ"]
+        assert (row["table"], row["key"], row["columns"]) == ("shop.entries", {"id": "3"}, ["note"])
+        code, answer = deployment.segue("rollback", check=False)
+        assert code == 1
+        assert "1 rows differ" in answer["error"]
+        code, document = deployment.segue("verify", "--repair", "--table", "shop.entries", check=False)
+        assert (code, document["repaired"]) == (0, 1)
+        deployment.wait_for(lambda s: compared(s) and s["verify"]["continuous"]["differences"] == 0)
+        assert deployment.segue("rollback")[1]["verification"]["outcome"] == "equal"
+    finally:
+        load.stop()
+    shop.assert_equal()

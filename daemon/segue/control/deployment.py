@@ -12,7 +12,7 @@ from segue.control.begin import preflight
 from segue.control.feed import FeedControl
 from segue.control.keeper import Keeper
 from segue.control.reload import changes
-from segue.control.verification import Verification
+from segue.control.verification import Verification, refusal
 from segue.control.workers import Workers
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
@@ -96,6 +96,19 @@ class Control:
     async def start_replication(self, source: Server, target: Server, epoch: int) -> None:
         self.feed.direct(source, target, self.config.replicate, epoch)
         await self.feed.start()
+        self.spawn(self.verification.follow(self.config, source, target))
+
+    async def prepare_proof(self) -> None:
+        await self.verification.prepare(self.config.verify.at_switchover)
+
+    async def prove(self, position: str, left: float, facts: dict[str, Any]) -> None:
+        """Compare what is in doubt, both sides standing still. Raises Refused where the configuration requires more."""
+        settings = self.config.verify
+        budget = min(settings.pause_budget_ms / 1000, left)
+        found = await self.verification.settle(settings.at_switchover, position, budget)
+        facts["verification"] = found
+        if found is not None and found["outcome"] != "equal" and settings.at_switchover == "require":
+            raise Refused(refusal(found), mend="segue verify shows what differs; verify.at_switchover decides what it means")
 
     async def hold_clients(self, timeout: float) -> dict[str, Any]:
         if self.workers is None:
@@ -119,6 +132,7 @@ class Control:
             await asyncio.gather(self.keeper.look(active=True), self.keeper.look(active=False))
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
         self.feed.launch()
+        self.spawn(self.verification.follow(self.config, self.source, self.target))
         await workers.start()
         self.journal.mark_seen()
         self.spawn(self.keeper.run())
@@ -275,6 +289,8 @@ class Control:
         if set(changed) & {"blue", "green", "replicate"}:
             await self.stop_replication()
             await self.start_replication(self.source, self.target, self.epoch)
+        elif "verify" in changed:
+            await self.verification.follow(self.config, self.source, self.target)
         return {"changed": changed}
 
     def _make_servers(self, roles: Roles) -> dict[str, Server]:

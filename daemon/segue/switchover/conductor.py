@@ -223,6 +223,7 @@ class Conductor:
             "relocated": run.facts.get("relocated", 0),
             "source_position": run.facts.get("source_position"),
             "target_position": run.facts.get("target_position"),
+            "verification": run.facts.get("verification"),
             "errors": run.errors,
             "mend": run.mends,
         }

@@ -45,6 +45,8 @@ class World(Protocol):
     async def start_replication(self, source: Server, target: Server, epoch: int) -> None: ...
     async def hold_clients(self, timeout: float) -> dict[str, Any]: ...
     async def release_clients(self, active: Server) -> dict[str, Any]: ...
+    async def prepare_proof(self) -> None: ...
+    async def prove(self, position: str, left: float, facts: dict[str, Any]) -> None: ...
 
 
 class RealStage:
@@ -92,6 +94,7 @@ class RealStage:
         for server in (self._world.source, self._world.target):
             _, conn = await server.get()
             await progress.ensure(conn)
+        await self._world.prepare_proof()
         deadline = time.monotonic() + run.timeout
         while True:
             status = await self._world.replication()
@@ -152,6 +155,7 @@ class RealStage:
             raise Refused(f"{self._world.source.side.where} lost its fence")
         if not target_held:
             raise Refused(f"the standby {self._world.target.side.where} became writable")
+        await self._world.prove(now, self._left(run), run.facts)
         return {}
 
     async def _mark(self, _run: Run) -> dict[str, Any]:

@@ -122,9 +122,14 @@ class TableComparison:
             if high is None:
                 return
             took = time.monotonic() - began
-            step = max(100, min(MAX_STEP, step * 2, int(step * CHUNK_SECONDS / max(took, 1e-4))))
+            step = next_step(step, took)
             low = high
             await self._pace(took)
+
+    async def suspects(self, span: Range) -> dict[KeyValue, Suspect]:
+        """Compare one chunk; its rows that differ at first sight."""
+        await self._chunk(span)
+        return self._suspects
 
     # -- one chunk -----------------------------------------------------------------------------------------
 
@@ -176,11 +181,11 @@ class TableComparison:
             await asyncio.sleep(PAUSES[number] if number < len(PAUSES) else LONG_PAUSE)
             again: list[Suspect] = []
             for start in range(0, len(waiting), LOOKUP):
-                again += await self._round(waiting[start : start + LOOKUP])
+                again += await self.round(waiting[start : start + LOOKUP])
             waiting = again
         self.result.unsettled = [self.plan.named(s.key) for s in waiting]
 
-    async def _round(self, suspects: list[Suspect]) -> list[Suspect]:
+    async def round(self, suspects: list[Suspect]) -> list[Suspect]:
         """One look at these rows; those that have not settled."""
         keys = [s.key for s in suspects]
         before = await self._source.lookup(self.plan, keys)
@@ -227,6 +232,11 @@ def _key_text(value: bytes, row: dict[str, object], column: str) -> str:
     """A key's bytes as the row shows them."""
     shown = row.get(column)
     return shown if isinstance(shown, str) else f"0x{value.hex()}"
+
+
+def next_step(step: int, took: float) -> int:
+    """How many rows the next chunk gets when one of `step` rows took so many seconds."""
+    return max(100, min(MAX_STEP, step * 2, int(step * CHUNK_SECONDS / max(took, 1e-4))))
 
 
 async def both(one: Coroutine[Any, Any, A], two: Coroutine[Any, Any, B]) -> tuple[A, B]:

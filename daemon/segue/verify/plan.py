@@ -43,8 +43,8 @@ class KeyPart:
 class End:
     """The table on one side."""
 
-    name: str
-    """schema.table as people write it."""
+    table: tuple[str, str]
+    """(schema, table)."""
     sql: str
     index: str
     """FORCE INDEX clause for reading in the key's order, or nothing."""
@@ -52,6 +52,11 @@ class End:
     key: tuple[KeyPart, ...]
     generated: frozenset[str]
     """Columns that the server computes."""
+
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return ".".join(self.table)
 
     @property
     def hash(self) -> str:
@@ -157,7 +162,7 @@ def make_plan(source: Table, target: Table, mapping: TableMapping, ends: tuple[F
         force = f" FORCE INDEX ({name(chosen)})" if key else ""
         end_fields = tuple(m[1][number] for m in made.values())
         generated = frozenset(c.name.lower() for c in table.columns if c.generated)
-        sides.append(End(table.full_name, name(table.schema, table.name), force, end_fields, parts, generated))
+        sides.append(End((table.schema, table.name), name(table.schema, table.name), force, end_fields, parts, generated))
     return Plan(sides[0], sides[1], ranged, tuple(left_out))
 
 

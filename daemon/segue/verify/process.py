@@ -9,6 +9,7 @@ from segue.child import open_channel
 from segue.errors import Refused, SegueError
 from segue.ipc import Channel
 from segue.log import get_logger
+from segue.verify.continuous import Continuous
 from segue.verify.session import Order, Session
 
 log = get_logger("verify")
@@ -23,6 +24,9 @@ class Verifier:
         self.channel: Channel | None = None
         self._session: Session | None = None
         self._task: asyncio.Task[dict[str, Any]] | None = None
+        self._continuous: Continuous | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._asked: dict[str, Any] = {}
 
     async def handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
         match op:
@@ -32,6 +36,15 @@ class Verifier:
                 if self._task is not None:
                     self._task.cancel()
                 return None
+            case "follow":
+                await self._follow(args)
+                return None
+            case "prepare":
+                return await self._continuous.prepare(float(args["within"])) if self._continuous else {}
+            case "settle":
+                if self._continuous is None:
+                    return {"outcome": "incomplete", "error": "nothing is compared continuously"}
+                return await self._continuous.settle(str(args["position"]), float(args["budget"]))
             case "status":
                 return self.status()
         raise SegueError(f"the verifier does not know '{op}'")
@@ -43,7 +56,25 @@ class Verifier:
 
     def status(self) -> dict[str, Any]:
         session = self._session
-        return {"running": session is not None, "progress": session.progress.message() if session else None}
+        return {
+            "running": session is not None,
+            "progress": session.progress.message() if session else None,
+            "continuous": self._continuous.status() if self._continuous else None,
+        }
+
+    async def _follow(self, args: dict[str, Any]) -> None:
+        """Compare continuously as asked from now on; what is known stays known if that is the same as before."""
+        if self._continuous is not None and args == self._asked:
+            self._continuous.resume()
+            return
+        self._asked = args
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+        self._continuous = self._following = None
+        if args:
+            self._continuous = Continuous(Order.from_message(args), self)
+            self._following = asyncio.create_task(self._continuous.run())
 
     async def _verify(self, args: dict[str, Any]) -> dict[str, Any]:
         if self._session is not None:

@@ -148,7 +148,7 @@ class Reader:
 
     async def estimate(self, plan: Plan) -> int:
         """About how many rows the table has, by the server's statistics."""
-        schema, _, table = self._end(plan).name.partition(".")
+        schema, table = self._end(plan).table
         try:
             value = await self.conn.value(
                 "SELECT TABLE_ROWS FROM information_schema.TABLES"

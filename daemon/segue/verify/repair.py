@@ -51,7 +51,7 @@ async def repair(deployment: str, plan: Plan, readers: tuple[Reader, Reader], ro
 
 
 async def _obstacle(plan: Plan, target: Reader) -> str:
-    schema, _, table = plan.target.name.partition(".")
+    schema, table = plan.target.table
     granted = set((await target.flavour.granted(target.conn)).split(","))
     if not granted & {"TRIGGER", "ALL PRIVILEGES"}:
         return "segue's account lacks the privilege TRIGGER on the target, without which it cannot see triggers"
