@@ -100,23 +100,24 @@ def status(
 
 @app.command()
 def check(config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False) -> None:
-    """Run every guardrail and print what stands in the way of a switchover."""
+    """Run every guardrail, print what stands in the way of a switchover and what becomes of each table."""
     if socket is not None:
-        findings = ask(socket, "check")["findings"]
+        found = ask(socket, "check")
     elif config is not None:
-        findings = asyncio.run(_check_here(config))
+        found = asyncio.run(_check_here(config))
     else:
         raise UsageError("give -c FILE or --socket PATH")
-    blocking = [f for f in findings if f["severity"] == "blocks"]
+    blocking = [f for f in found["findings"] if f["severity"] == "blocks"]
     if json:
-        _print_json({"ok": not blocking, "findings": findings})
+        _print_json({"ok": not blocking, **found})
     else:
-        out.print(views.findings(findings))
+        out.print(views.tables(found["tables"]))
+        out.print(views.findings(found["findings"]))
     if blocking:
         raise typer.Exit(1)
 
 
-async def _check_here(path: Path) -> list[dict[str, Any]]:
+async def _check_here(path: Path) -> dict[str, Any]:
     """Guardrails without a daemon: before the first start, or beside one."""
     from segue.roles import Roles
     from segue.switchover import guardrails
@@ -126,11 +127,13 @@ async def _check_here(path: Path) -> list[dict[str, Any]]:
     roles = Roles.of(config, _active_label(config.admin.socket))
     source, target = Server(roles.active), Server(roles.standby)
     try:
-        found = await guardrails.run(guardrails.Context(config, source, target))
+        context = guardrails.Context(config, source, target)
+        found = await guardrails.run(context)
+        tables = await guardrails.tables_report(context)
     finally:
         await source.close()
         await target.close()
-    return [f.message() for f in found]
+    return {"findings": [f.message() for f in found], "tables": tables}
 
 
 def _active_label(socket: Path) -> str:

@@ -112,7 +112,7 @@ class AdminServer:
             case "status":
                 return await control.status()
             case "check":
-                return {"findings": [f.message() for f in await control.check()]}
+                return await control.check_all()
             case "switchover" if args.get("dry_run"):
                 findings = await control.check()
                 blocking = [f for f in findings if f.severity == "blocks"]

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["escape", "findings", "report", "status"]
+__all__ = ["escape", "findings", "report", "status", "tables"]
 
 
 _WHY = {
@@ -66,6 +66,52 @@ def findings(values: list[dict[str, Any]]) -> RenderableType:
         mark = "[red]blocks[/]" if f["severity"] == "blocks" else "[yellow]warns[/]"
         table.add_row(mark, f["id"], escape(f["sentence"]), escape(f["mend"]))
     return table
+
+
+_SHOWN = 50
+_PLANS = {
+    "pass": "[green]passed on[/]", "transcode": "[cyan]re-written[/]", "sql": "[yellow]by statements[/]", "stop": "[red]stops[/]",
+}  # fmt: skip
+_KINDS = {"carried": "[green]carried[/]", "lossy": "[yellow]lossy[/]", "blocked": "[red]blocked[/]"}
+
+
+def tables(values: list[dict[str, Any]]) -> RenderableType:
+    """Each table's plan and findings, both ways; those that need nothing are only counted."""
+    parts: list[RenderableType] = []
+    quiet = more = 0
+    for value in values:
+        back = value["back"] or {"plan": "stop", "findings": [], "why": [], "columns": {}}
+        if not (value["findings"] or back["findings"]) and value["plan"] == back["plan"] == "pass":
+            quiet += 1
+            continue
+        if len(parts) >= 2 * _SHOWN:
+            more += 1
+            continue
+        name = value["table"] if value["table"] == value["target"] else f"{value['table']} -> {value['target']}"
+        parts.append(f"[bold]{escape(name)}[/]  {_PLANS[value['plan']]}, way back {_PLANS[back['plan']]}")
+        parts.append(_table_of(value, back))
+    if more:
+        parts.append(f"and {more} more tables that differ: --json has all")
+    if quiet:
+        parts.append(f"{quiet} tables are the same on both sides and passed on as they are")
+    return Group(*parts, "") if parts else ""
+
+
+def _table_of(value: dict[str, Any], back: dict[str, Any]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for width in (10, 10, None):
+        grid.add_column(min_width=width)
+    for column, how in value["columns"].items():
+        if how != "same":
+            grid.add_row("  column", escape(column), escape(how))
+    for way, one in (("  there", value), ("  back", back)):
+        for reason in one["why"]:
+            grid.add_row(way, _PLANS["sql"], escape(reason))
+        for f in one["findings"]:
+            if f["kind"] != "carried":
+                text = escape(f["sentence"]) + (f"\n-> {escape(f['mend'])}" if f["mend"] else "")
+                grid.add_row(way, _KINDS[f["kind"]], text)
+    return grid
 
 
 def report(value: dict[str, Any]) -> RenderableType:

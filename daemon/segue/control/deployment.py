@@ -226,6 +226,12 @@ class Control:
     async def check(self) -> list[guardrails.Finding]:
         return await guardrails.run(self.guard(await self.replication()))
 
+    async def check_all(self) -> dict[str, Any]:
+        """The findings, and what becomes of each table."""
+        context = self.guard(await self.replication())
+        found = await guardrails.run(context)
+        return {"findings": [f.message() for f in found], "tables": await guardrails.tables_report(context)}
+
     async def verify(self, tables: list[str], *, repair: bool) -> dict[str, Any]:
         """Compare both sides now; the document. Raises Refused in a switchover."""
         if self.conductor.run is not None:

@@ -12,7 +12,7 @@ from segue.errors import SegueError
 from segue.flavour import Flavour
 from segue.replicate.assembler import Route, Stop
 from segue.replicate.routes import BySql, Reframed, Transcoded
-from segue.schema import Comparison, Mapping, Sides, Table, Tables, compare
+from segue.schema import Comparison, Mapping, Sides, Tables, compare
 from segue.schema.shape import Collations, from_event, wire
 
 MENDS = "Make the definitions fit (segue check shows each), map them in [[replicate.table]], or exclude the table"
@@ -56,16 +56,13 @@ class Planner:
         assert target is not None
         if made.path == "sql":
             return BySql(event, made)
-        if made.path == "pass" and self._takes_as_it_is(event, target):
-            return Route(event)
         columns = [wire(c) for c in target.columns]
         there = table_map(target.schema, target.name, columns)
         if made.path == "pass":
-            return Reframed(event, there, self._flavour)
+            # The map must have exactly the target's types, or the server converts, in silence (docs/compatibility.md).
+            same = (event.schema, event.table, event.types, event.meta) == (there.schema, there.table, there.types, there.meta)
+            return Route(event) if same and self._sides.source == self._sides.target else Reframed(event, there, self._flavour)
         return Transcoded(event, there, made, self._flavour)
-
-    def _takes_as_it_is(self, event: TableMap, target: Table) -> bool:
-        return self._sides.source == self._sides.target and (event.schema, event.table) == (target.schema, target.name)
 
     def differences_in(self, schemas: set[str]) -> list[str]:
         """The same for all tables of these schemas."""

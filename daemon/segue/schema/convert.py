@@ -26,6 +26,7 @@ INTEGER: Final = frozenset(BYTES_OF)
 NUMBER: Final = INTEGER | {"decimal", "float", "double", "bit", "year"}
 TEXT: Final = frozenset({"char", "varchar", *TEXTS})
 OCTETS: Final = frozenset({"binary", "varbinary", *BLOBS})
+_KNOWN: Final = NUMBER | TEXT | OCTETS | {"date", "time", "datetime", "timestamp", "json", "enum", "set"}
 TEMPORAL: Final = frozenset({"date", "time", "datetime", "timestamp", "year"})
 
 
@@ -68,6 +69,8 @@ class Ends(NamedTuple):
 def judge(source: Column, target: Column, *, clip: bool) -> Verdict:
     """Values only; NULL, defaults and generated columns are for `compare`."""
     one, two = base_of(source), base_of(target)
+    if source.type == target.type and source.collation == target.collation and one in _KNOWN:
+        return SAME
     ends = Ends(one, two, source, target, wire(source), wire(target), clip)
     if one in TEXT and two in TEXT:
         return _text(ends)

@@ -15,6 +15,7 @@ an entry point of the group `segue.guardrails` that names such a `Guardrail`.
 from __future__ import annotations
 
 from segue.switchover.guardrails.base import Context, Finding, Guardrail, Problem, Severity
+from segue.switchover.guardrails.definitions import tables_report
 from segue.switchover.guardrails.registry import allowed, every, run
 
-__all__ = ["Context", "Finding", "Guardrail", "Problem", "Severity", "allowed", "every", "run"]
+__all__ = ["Context", "Finding", "Guardrail", "Problem", "Severity", "allowed", "every", "run", "tables_report"]

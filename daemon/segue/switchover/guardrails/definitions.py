@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from segue.errors import SegueError
 from segue.flavour import Flavour
 from segue.roles import mapping_from
 from segue.schema import Comparison, Mapping, Sides, Tables, compare, read_tables
+from segue.schema.report import report
 from segue.sql import Connection
 from segue.switchover.guardrails.base import Context
 
@@ -40,6 +42,15 @@ async def _read(context: Context) -> Definitions:
     back = Sides(there.name, here.name, there.cascades_logged, await may_use_binlog(here, one))
     return Definitions(mapping, source, target, _compare(source, target, mapping, sides),
                        _compare(target, source, mapping.inverse(), back))  # fmt: skip
+
+
+async def tables_report(context: Context) -> list[dict[str, Any]]:
+    """Every replicated table's plan; empty when the definitions cannot be read, which a guardrail says."""
+    try:
+        found = await definitions(context)
+    except SegueError:
+        return []
+    return report(found.there, found.back)
 
 
 async def may_use_binlog(flavour: Flavour, conn: Connection) -> bool:
