@@ -307,7 +307,14 @@ static PyObject *pair_status(Pair *self, void *closure)
     return PyLong_FromLong(self->walk.status);
 }
 
+static PyObject *pair_state(Pair *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(self->walk.state);
+}
+
 static PyGetSetDef pair_get[] = {
+    {"state", (getter)pair_state, NULL, "As of wire/reply.py.", NULL},
     {"status", (getter)pair_status, NULL, "The server's last status flags.", NULL}, {0},
 };
 

@@ -3,6 +3,7 @@ from typing import Any, Literal
 from segue.wire.reply import Snapshot
 
 class Pair:
+    state: int
     status: int
 
 class Pump:

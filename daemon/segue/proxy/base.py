@@ -133,6 +133,11 @@ class SessionBase:
             return bool(self.pair.status & ANY_TRANSACTION)
         return self.tracker.in_transaction
 
+    @property
+    def at_rest(self) -> bool:
+        """Between a reply and the next command."""
+        return (self.tracker.state if self.pair is None else self.pair.state) == reply.IDLE
+
     # -- bytes ---------------------------------------------------------------------------------------------------
 
     def to_client(self, data: bytes) -> None:

@@ -144,7 +144,7 @@ class Door:
                 await asyncio.sleep(0)
             if self._worker.holding:
                 return
-            if session.phase == Phase.COMMAND and session.tracker.state == 0:
+            if session.phase == Phase.COMMAND and session.at_rest:
                 seconds = quiet_seconds(session.client)
                 if seconds is not None and seconds >= self.limits.idle_timeout:
                     self.timed_out["idle"] += 1
