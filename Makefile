@@ -30,8 +30,8 @@ demo: install ## A switchover under load on real servers, there and back (FLAVOU
 run: install ## Run the daemon with CONFIG=file
 	@$(BIN)/segue run -c $(or $(CONFIG),config/segue.toml)
 
-test: install ## All tests, on real servers (fetched at first use)
-	@$(BIN)/python -m pytest -q $(ARGS)
+test: install ## All tests, on real servers (fetched at first use), two files at a time (ARGS=-n0: one)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 test-unit: install ## Tests that need no server
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
