@@ -214,9 +214,6 @@ def load(path: Path) -> Config:
         Mapping.of(config.replicate)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", mend=error.mend) from None
-    # DDL on the target comes later; until then it is refused, not ignored.
-    if config.replicate.on_ddl == "apply":
-        raise ConfigError(f'{path}: replicate.on_ddl: "apply" is not supported yet', mend='Use "stop" or "ignore"')
     if (config.blue.host, config.blue.port) == (config.green.host, config.green.port):
         raise ConfigError(
             f"{path}: blue and green are the same server, {config.blue.host}:{config.blue.port}",

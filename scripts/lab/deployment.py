@@ -14,6 +14,8 @@ from typing import Any
 from lab.accounts import create_accounts
 from lab.fetch import LabError
 from lab.server import Server, die_with_owner, free_port
+from segue.admin.client import ask
+from segue.errors import SegueError
 
 SEGUE_PASSWORD = "segue-lab-password"
 APP_PASSWORD = "app-lab-password"
@@ -74,11 +76,18 @@ class Deployment:
         while time.monotonic() < deadline:
             if self.process is not None and self.process.poll() is not None:
                 break
-            code, status = self.segue("status", check=False)
-            if code == 0 and condition(status):
+            status = self.status()
+            if status and condition(status):
                 return status
             time.sleep(0.05)
         raise LabError(f"the daemon did not get there; status {json.dumps(status)[:3000]}; log: {self.tail()}")
+
+    def status(self) -> dict[str, Any]:
+        """What `segue status` prints, without the cost of starting it; empty while no daemon answers."""
+        try:
+            return ask(self.socket, "status")
+        except SegueError:
+            return {}
 
     def tail(self, lines: int = 30) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""

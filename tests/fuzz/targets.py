@@ -19,6 +19,7 @@ from segue.proxy.credentials import Credentials
 from segue.proxy.login import Login
 from segue.proxy.look import look
 from segue.replicate.assembler import Assembler, Route, Stop
+from segue.schema.selection import Selection
 from segue.wire.answers import Answers
 from segue.wire.constants import CLIENT_COMPRESS, CLIENT_ZSTD_COMPRESSION, ProtocolError
 from segue.wire.framing import PacketCutter, packet
@@ -93,7 +94,7 @@ def wire(data: bytes, dice: random.Random) -> None:
 
 
 def binlog(data: bytes, dice: random.Random) -> None:
-    one = Assembler(GtidSet(f"{UUID_TEXT}:1-10"), Route, lambda _schema: True, 1 << 20)
+    one = Assembler(GtidSet(f"{UUID_TEXT}:1-10"), Route, Selection(["*"]), 1 << 20)
     b = Builder(crc=False)
     packets = [b.description(), b.gtid(11), b.query("BEGIN"), b.table_map(1, "t"), b.rows(1, b"x"), b.xid()]
     number = dice.randrange(1, len(packets))

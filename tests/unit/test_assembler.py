@@ -16,6 +16,7 @@ from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid
 from segue.binlog.rows import STMT_END, TableMap
 from segue.replicate.assembler import Assembler, Ddl, Route, Stop
+from segue.schema.selection import Selection
 from tests.unit.events import UUID_TEXT, Builder, cut
 
 BIG = 1 << 30
@@ -27,7 +28,7 @@ def assembler(position: GtidSet | MariaGtid | FilePosition, limit: int = BIG) ->
             raise Stop("table bad differs")
         return Route(table) if table.schema == "shop" else None
 
-    return Assembler(position, plan, lambda schema: schema == "shop", limit)
+    return Assembler(position, plan, Selection(["shop"]), limit)
 
 
 def mysql(limit: int = BIG) -> Assembler:
@@ -120,7 +121,7 @@ def test_mariadb_transactions_and_standalone_ddl() -> None:
     assert one.position.text() == "0-7-11"
     found = one.feed(iter([b.maria_gtid(12, flags=1), b.query("ALTER TABLE t ADD x INT")]))
     assert isinstance(found, Ddl)
-    assert found.schemas == {"shop"}
+    assert (str(found.statement.tables[0]), found.at) == ("shop.t", "0-7-12")
     assert one.position.text() == "0-7-11"
     one.passed()
     assert one.position.text() == "0-7-12"

@@ -159,6 +159,13 @@ def resume(config: ConfigOption = None, socket: SocketOption = None, json: JsonO
     _show(_command("resume", config, socket, json=json), "clients released", json=json)
 
 
+@app.command(name="skip-ddl")
+def skip_ddl(config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Go on behind the DDL statement at which replication stands: it was dealt with, or is not wanted."""
+    value = _command("skip-ddl", config, socket, json=json)
+    _show(value, f"skipped: {value['skipped']}", json=json)
+
+
 @app.command()
 def switchover(
     config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None,

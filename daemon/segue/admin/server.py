@@ -127,6 +127,8 @@ class AdminServer:
                 return await control.verify([str(t) for t in args.get("tables") or ()], repair=bool(args.get("repair")))
             case "pause":
                 return await control.pause(args.get("timeout"))
+            case "skip-ddl":
+                return await control.feed.skip_ddl()
             case "resume":
                 return await control.resume()
             case "reload":

@@ -107,6 +107,11 @@ class Query:
 
     database: str
     text: str
+    """Read as UTF-8; what that does not fit is replaced."""
+    raw: bytes = b""
+    """The text as it came, in the character set that `status` names."""
+    status: bytes = b""
+    """Status variables: the session in which it ran."""
 
     @classmethod
     def parse(cls, body: bytes) -> Query:
@@ -117,7 +122,8 @@ class Query:
         status_size = int.from_bytes(body[11:13], "little")
         at = 13 + status_size
         database = body[at : at + database_size].decode("utf-8", "replace")
-        return cls(database, body[at + database_size + 1 :].decode("utf-8", "replace"))
+        raw = body[at + database_size + 1 :]
+        return cls(database, raw.decode("utf-8", "replace"), raw, body[13:at])
 
 
 def uuid_text(data: bytes) -> str:

@@ -61,6 +61,10 @@ class FeedControl:
         except (PeerGone, TimeoutError) as error:
             return {"state": "starting", "error": str(error) or "no answer from the replicator"}
 
+    async def skip_ddl(self) -> dict[str, Any]:
+        """Go on behind the DDL that is waited at. Raises SegueError when there is none."""
+        return await self._child.request("skip_ddl", limit=STATUS_LIMIT)
+
     async def drain(self, position: str, timeout: float) -> dict[str, Any]:
         """Until the target has applied exactly up to `position`; a replicator that dies meanwhile is waited for."""
         async with asyncio.timeout(timeout):

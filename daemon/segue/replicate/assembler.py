@@ -24,6 +24,8 @@ from segue.binlog.rows import TableMap
 from segue.binlog.tagged import tagged_gtid
 from segue.errors import SegueError
 from segue.replicate import xa
+from segue.replicate.ddl.event import Ddl
+from segue.replicate.ddl.statement import Selected
 
 _STANDALONE = 0x01
 _PREPARED_XA = 0x40
@@ -67,19 +69,11 @@ Plan = Callable[[TableMap], Route | None]
 """The route of a table map's rows; None when the table is not replicated. Raises Stop when there is none."""
 
 
-class Ddl:
-    """A statement in the stream that changes the definition of something replicated."""
-
-    def __init__(self, query: ev.Query, schemas: set[str]) -> None:
-        self.query = query
-        self.schemas = schemas
-
-
 class Assembler:
     """Feed it packets, take its `batch`."""
 
     def __init__(
-        self, position: GtidSet | MariaGtid | FilePosition, plan: Plan, wants_schema: Callable[[str], bool], limit: int,
+        self, position: GtidSet | MariaGtid | FilePosition, plan: Plan, selected: Selected, limit: int,
         held: xa.Held | None = None,
     ) -> None:  # fmt: skip
         self.position = position
@@ -93,7 +87,8 @@ class Assembler:
         """The source's time at the last read; MariaDB tells commit times in whole seconds only."""
         self.limit = limit
         self._plan = plan
-        self._wants_schema = wants_schema
+        self._selected = selected
+        self._paused = False
         self._crc: bool | None = None
         self._known: dict[bytes, Route | None] = {}
         self._tables: dict[bytes, Route | None] = {}
@@ -119,8 +114,8 @@ class Assembler:
 
     def forget_tables(self) -> None:
         """Ask the plan again about every table: definitions have changed."""
+        # Not what the present statement's rows refer to: each statement brings its own table maps.
         self._known.clear()
-        self._tables.clear()
 
     def feed(self, payloads: Iterator[bytes]) -> Ddl | bool:
         """Take packets until there are no more (False), the batch is full (True), or a DDL needs a decision (Ddl).
@@ -299,17 +294,40 @@ class Assembler:
         if head.startswith(b"XA "):
             return self._xa_statement(text)
         query = ev.Query.parse(payload[20:end])
-        touched = {s for s in ev.schemas_touched(query) if self._wants_schema(s)}
-        if not touched:
+        if head.startswith((b"INSERT", b"UPDATE", b"DELETE", b"REPLACE", b"LOAD", b"CALL")):
+            if any(self._selected.wants_schema(s) for s in ev.schemas_touched(query)):
+                raise Stop(f"a statement came instead of its rows: {_short(query.text)}",
+                           mend="Set binlog_format=ROW on the source, for running sessions too, and fill the target anew")  # fmt: skip
             self._pass_over(query)
             return None
-        if head.startswith((b"INSERT", b"UPDATE", b"DELETE", b"REPLACE", b"LOAD", b"CALL")):
-            raise Stop(f"a statement came instead of its rows: {_short(query.text)}",
-                       mend="Set binlog_format=ROW on the source, for running sessions too, and fill the target anew")  # fmt: skip
+        ddl = Ddl.read(query, int.from_bytes(payload[1:5], "little"), self._here())
+        if not ddl.statement.concerns(self._selected):
+            self._pass_over(query)
+            return None
         if self.batch.mark() != self._mark or self.cut_inside:
-            raise Stop(f"a DDL statement came inside a transaction that has changed rows: {_short(query.text)}")
+            raise Stop(f"a DDL statement came inside a transaction that has changed rows: {ddl.shown}")
         self._passing = query
-        return Ddl(query, touched)
+        # What came before is applied first, and that ends at a transaction's end: nothing of this one is in yet.
+        self._paused, self.in_transaction = self.in_transaction, False
+        return ddl
+
+    def _here(self) -> str:
+        """The transaction under way, as a restart will know it."""
+        gtid = self._gtid
+        if gtid is None:
+            file = self.position.file if isinstance(self.position, FilePosition) else ""
+            return f"{file}:{self._next_offset}"
+        return f"{gtid[0]}:{gtid[1]}" if len(gtid) == 2 else "-".join(map(str, gtid))
+
+    def behind_present(self) -> GtidSet | MariaGtid | FilePosition:
+        """The position as it will be behind the transaction under way."""
+        position, gtid = self.position.copy(), self._gtid
+        if isinstance(position, FilePosition):
+            position.offset = self._next_offset
+        elif gtid is not None:
+            position.add(*gtid)
+        return position
+
 
     def _pass_over(self, query: ev.Query) -> None:
         if query.text.endswith("START TRANSACTION"):
@@ -319,6 +337,7 @@ class Assembler:
 
     def passed(self) -> None:
         """The DDL that `feed` returned was dealt with: go on behind it."""
+        self.in_transaction, self._paused = self._paused, False
         self._pass_over(self._passing)
 
     # -- XA ------------------------------------------------------------------------------------------------

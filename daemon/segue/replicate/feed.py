@@ -8,27 +8,27 @@ full, its statement is made ready ahead, and the reader waits for room.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from segue.binlog.batch import Batch
 from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid, parse
-from segue.errors import ConnectionLost, SegueError
+from segue.errors import SegueError
 from segue.flavour import Flavour, detect
 from segue.log import get_logger
 from segue.replicate import held, progress
 from segue.replicate.applier import Applier, Work
-from segue.replicate.assembler import Assembler, Ddl, Stop
-from segue.replicate.definitions import read_plan
+from segue.replicate.assembler import Assembler, Stop
+from segue.replicate.ddl.event import Ddl
+from segue.replicate.ddl.gate import Gate
 from segue.replicate.dump import DumpRequest, DumpStream, format_description
 from segue.replicate.order import Order
-from segue.replicate.plan import Planner
+from segue.replicate.sides import BothSides
 from segue.replicate.xa import Held
 from segue.sql import Connection, connect
 
@@ -37,7 +37,6 @@ BATCH_BYTES: Final = 1_500_000
 """Row bytes of a full batch; base64 adds a third (why this size: docs/row-path.md)."""
 PERSIST_EVERY: Final = 1.0
 """Seconds between writes of a position behind which nothing was for the target."""
-DDL_LOOK: Final = 1.0
 CAREFUL_TRANSACTIONS: Final = 1000
 
 
@@ -92,14 +91,17 @@ class Feed:
         stream: DumpStream | None = None
         try:
             self._source = await connect(order.source, where=order.source_where, program="segue-replicate")
-            flavour = self._flavour = await detect(self._source)
+            flavour = await detect(self._source)
             position = await self._start_position(flavour)
             self.applied = position.copy()
             await self._applier.describe(await format_description(self._request(flavour, None)))
-            self._planner = await self._plan()
-            self._assembler = Assembler(position, lambda t: self._planner(t), order.mapping.wants_schema,  # noqa: PLW0108 - it is replaced at each DDL
+            self._sides = BothSides(order, (self._source, flavour), self._applier, self._behind_ddl)
+            self._planner = await self._sides.plan()
+            self._assembler = Assembler(position, lambda t: self._planner(t), order.mapping,  # noqa: PLW0108 - it is replaced at each DDL
                                         1 if self._careful else BATCH_BYTES,
                                         Held(await held.read(self._applier.connection, order.deployment)))  # fmt: skip
+            self._gate = Gate(order.on_ddl, order.mapping, self._sides, self._sides.open_target, self._stands,
+                              same_flavour=flavour.name == self._applier.flavour.name)  # fmt: skip
             stream = self._stream = await DumpStream.open(self._request(flavour, position))
             self.live = True
             self._changed()
@@ -194,11 +196,6 @@ class Feed:
             str(uuid.UUID(bytes=seed[:16])),
             position,
         )
-
-    async def _plan(self) -> Planner:
-        assert self._source is not None
-        return await read_plan(self.order.mapping, self._source, self._applier.connection,
-                               (self._flavour, self._applier.flavour), binlog_allowed=self._applier.binlog_allowed)  # fmt: skip
 
     # -- the two tasks -------------------------------------------------------------------------------------
 
@@ -319,42 +316,33 @@ class Feed:
                     mend=stop.mend)  # fmt: skip
 
     async def _decide(self, ddl: Ddl) -> None:
-        """Apply everything before the statement, then see whether the stream may go on behind it."""
+        """Apply everything before the statement, then stand at the gate until the stream may go on behind it."""
         while self._assembler.batch.transactions or self._ready is not None or self._running is not None:
             self.hurry()
             self._idle.clear()
             await self._idle.wait()
-        text = " ".join(ddl.query.text.split())[:300]
-        while True:
-            self._planner = await self._replan()
-            differences = self._planner.differences_in(ddl.schemas)
-            if self.order.on_ddl == "ignore" or not differences:
-                log.warning("a DDL of the source was passed over", statement=text, differences=differences[:5])
-                break
-            stop = Stop(
-                f"the source ran a DDL: {text} -- and both sides differ now: {'; '.join(differences[:5])}",
-                mend="Run it on the target too: replication goes on by itself when both sides fit",
-            )
-            if self.stopped is None:
-                self.stopped = stop
-                self._changed()
-            self.stopped = stop
-            await asyncio.sleep(DDL_LOOK)
-        self.stopped = None
+        await self._gate.let_pass(ddl)
+        self._planner = await self._sides.plan()
         self._assembler.forget_tables()
         self._assembler.passed()
+        self.hurry()
         self._changed()
 
-    async def _replan(self) -> Planner:
-        """Read definitions beside the applier, whose connection is its own."""
-        order = self.order
-        assert self._source is not None
-        if self._source.closed:
-            raise ConnectionLost(2013, "the connection for definitions broke", where=order.source_where)
-        target = await connect(order.target, where=order.target_where, program="segue-replicate")
-        try:
-            return await read_plan(order.mapping, self._source, target, (self._flavour, self._applier.flavour),
-                                   binlog_allowed=self._applier.binlog_allowed)  # fmt: skip
-        finally:
-            with contextlib.suppress(SegueError):
-                await target.close()
+    def _stands(self, stop: Stop | None) -> None:
+        """The gate says why the stream stands still, or that it does no more."""
+        self.stopped = stop
+        self._changed()
+
+    def _behind_ddl(self) -> GtidSet | MariaGtid | FilePosition:
+        return self._assembler.behind_present()
+
+    def skip_ddl(self) -> str:
+        """Go on behind the statement that is waited at; its text. Raises SegueError when there is none."""
+        if not self.live:
+            raise SegueError("the stream waits at no DDL statement", mend="segue status shows where it stands")
+        return self._gate.skip()
+
+    @property
+    def ddl(self) -> dict[str, Any] | None:
+        """The statement at which the stream stands, for the status."""
+        return self._gate.present if self.live else None

@@ -65,6 +65,10 @@ class Replicator:
                 return await self._drain(str(args["position"]), float(args["timeout"]))
             case "status":
                 return self.status()
+            case "skip_ddl":
+                if self._feed is None:
+                    raise SegueError("the stream waits at no DDL statement", mend="segue status shows where it stands")
+                return {"skipped": self._feed.skip_ddl()}
         raise SegueError(f"the replicator does not know '{op}'")
 
     # -- running -------------------------------------------------------------------------------------------
@@ -172,6 +176,7 @@ class Replicator:
             "applied_position": applied,
             "error": error.message if error else None,
             "mend": error.mend if error else None,
+            "ddl": feed.ddl if feed else None,
             "bytes": totals["bytes"],
             "batches": totals["batches"],
             "connects": self._connects,

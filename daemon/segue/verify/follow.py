@@ -22,7 +22,8 @@ from segue.binlog.positions import Position, parse
 from segue.binlog.rows import TableMap
 from segue.binlog.values import codec
 from segue.flavour import Flavour
-from segue.replicate.assembler import Assembler, Ddl, Route
+from segue.replicate.assembler import Assembler, Route
+from segue.replicate.ddl.event import Ddl
 from segue.replicate.dump import DumpRequest, DumpStream
 from segue.verify.plan import KeyPart, KeyValue, Plan
 from segue.verify.session import Order
@@ -131,7 +132,7 @@ class Follower:
         """Raises Stop, BinlogError, ConnectionLost, ServerError: what was touched is not known any more then."""
         order = self._order
         position = parse(start, mariadb=flavour.dump_is_mariadb)
-        assembler = Assembler(position, self._route, order.mapping.wants_schema, _LIMIT)
+        assembler = Assembler(position, self._route, order.mapping, _LIMIT)
         self.position = assembler.position
         seed = hashlib.sha256(f"segue:{order.deployment}:verify".encode()).digest()
         stream = await DumpStream.open(
