@@ -131,6 +131,7 @@ class Proxy(_Strict):
     workers: int = Field(default=1, ge=1, le=64)
     drain_timeout: float = Field(default=5.0, gt=0, le=3600)
     max_pause: float = Field(default=10.0, gt=0, le=3600)
+    pinned: Literal["abort", "close"] = "abort"
     tls_cert: Path | None = None
     tls_key: Path | None = None
     max_clients: int = Field(default=0, ge=0, le=10_000_000)

@@ -12,6 +12,7 @@ from segue.control.begin import preflight
 from segue.control.feed import FeedControl
 from segue.control.keeper import Keeper
 from segue.control.reload import changes
+from segue.control.sessions import SessionMoves
 from segue.control.verification import Verification, refusal
 from segue.control.workers import Workers
 from segue.errors import Refused, SegueError
@@ -46,6 +47,7 @@ class Control:
         self.feed = FeedControl(self.config.deployment.name)
         self.verification = Verification(self.config.deployment.name, self.drain_replication)
         self.workers: Workers | None = None
+        self.moves: SessionMoves | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._paused_until: asyncio.TimerHandle | None = None
 
@@ -113,12 +115,28 @@ class Control:
     async def hold_clients(self, timeout: float) -> dict[str, Any]:
         if self.workers is None:
             return {"held": 0, "waiting": []}
-        return await self.workers.hold(timeout)
+        run = self.conductor.run
+        return await self.workers.hold(timeout, close_pinned=self.close_pinned and run is not None)
+
+    @property
+    def close_pinned(self) -> bool:
+        return self.config.proxy.pinned == "close"
+
+    async def prepare_clients(self) -> dict[str, Any]:
+        if self.moves is None:
+            return {"prepared": 0, "failed": []}
+        return await self.moves.prepare(self.source, self.target)
+
+    async def adopt_clients(self, timeout: float) -> list[dict[str, Any]]:
+        return [] if self.moves is None else await self.moves.adopt(timeout)
 
     async def release_clients(self, active: Server) -> dict[str, Any]:
         if self.workers is None:
             return {"dropped": 0, "relocated": 0}
-        return await self.workers.release(active)
+        result = await self.workers.release(active)
+        if self.moves is not None:
+            self.spawn(self.moves.end())
+        return result
 
     # -- start and stop ------------------------------------------------------------------------------------
 
@@ -126,6 +144,8 @@ class Control:
         """Check, recover, open the port, start the children. Raises SegueError with nothing changed."""
         await preflight(self.config, self.journal, self.source, self.target)
         workers = self.workers = Workers(self.config.proxy, self._client_certificate(), self.source)
+        self.moves = SessionMoves(workers)
+        workers.answer_facts = self.moves.facts
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
         recovered = await self.conductor.recover()
         if recovered is None:

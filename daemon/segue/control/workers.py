@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,15 @@ class Workers:
         self._certificate = certificate
         self._serving = serving
         self.holding = False
+        self.answer_facts: Callable[[list[int]], Awaitable[dict[str, Any]]] | None = None
+        """What control can tell workers about connections of the active server."""
         self._listeners = _listen(proxy.listen, proxy.workers)
         self._ledger = shared_memory(proxy.workers)
         self._children = [
             Child(
                 f"proxy-{n}", "segue.proxy",
                 lambda channel, number=n: self._begin(channel, number),  # type: ignore[misc]
+                self._asked,
                 pass_fds=(listener.fileno(), self._ledger),
             )
             for n, listener in enumerate(self._listeners)
@@ -77,10 +80,11 @@ class Workers:
         empty = {"held": 0, "waiting": []}
         return [a if a is not None else dict(empty) for a in answers]
 
-    async def hold(self, timeout: float) -> dict[str, Any]:
-        """Hold all clients at safe points: `held`, and `waiting` with those that did not get there in time."""
+    async def hold(self, timeout: float, *, close_pinned: bool = False) -> dict[str, Any]:
+        """Hold all clients at safe points: `held`, and `waiting` with those that did not get there in time.
+        With `close_pinned` those that only what they carry kept from it are held too."""
         self.holding = True
-        answers = await self.ask("hold", timeout + 2.0, timeout=timeout)
+        answers = await self.ask("hold", timeout + 2.0, timeout=timeout, close_pinned=close_pinned)
         return {
             "held": sum(int(a["held"]) for a in answers),
             "waiting": [s for a in answers for s in a["waiting"]],
@@ -89,8 +93,9 @@ class Workers:
     async def release(self, active: Server) -> dict[str, Any]:
         """Let them go on, on `active`: how many were `relocated` and `dropped`."""
         self.holding, self._serving = False, active
-        answers = await self.ask("release", 10.0, active=active.backend(), ramp_ms=0)
-        return {key: sum(int(a.get(key, 0)) for a in answers) for key in ("dropped", "relocated")}
+        answers = await self.ask("release", 30.0, active=active.backend())
+        total: dict[str, Any] = {key: sum(int(a.get(key, 0)) for a in answers) for key in ("dropped", "relocated")}
+        return total | {"lost": [s for a in answers for s in a.get("lost", ())]}
 
     async def redirect(self, active: Server) -> None:
         """The same side is reached otherwise now."""
@@ -101,6 +106,12 @@ class Workers:
         """Limits that changed hold from now on; who is in already stays."""
         self._proxy = proxy
         await self.ask("limits", 10.0, limits=proxy.limits())
+
+    def _asked(self, op: str, args: dict[str, Any]) -> Awaitable[dict[str, Any] | None] | None:
+        """What workers ask."""
+        if op == "facts" and self.answer_facts is not None:
+            return self.answer_facts([int(n) for n in args["ids"]])
+        return None
 
     async def status(self) -> dict[str, Any]:
         total = dict.fromkeys(_COUNTS, 0)

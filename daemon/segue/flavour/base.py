@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from segue.sql import Connection
+from segue.errors import ServerError
+from segue.sql import Connection, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,13 @@ class Session:
     command: str
     seconds: int
     statement: str
+
+
+NOT_TRACKED = frozenset(
+    {"statement_id", "last_gtid", "last_insert_id", "identity", "insert_id", "pseudo_thread_id", "pseudo_slave_mode",
+     "pseudo_replica_mode", "warning_count", "error_count", "rand_seed1", "rand_seed2", "in_transaction"}
+)  # fmt: skip
+"""Changes with each statement, or belongs to one server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +178,32 @@ class Flavour(ABC):
         wanted = ",".join(f"'{n}'" for n in names)
         rows = await conn.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({wanted})")
         return {str(r["Variable_name"]).lower(): str(r["Value"]) for r in rows}
+
+    @abstractmethod
+    async def session_variables(self, conn: Connection) -> list[str]:
+        """Names of the system variables that a session may set for itself and that a move has to carry."""
+
+    async def facts(self, conn: Connection, ids: list[int]) -> dict[int, dict[str, list[str]]]:  # noqa: ARG002 - MySQL asks
+        """What the server's tables say of connections: `variables` (user variables), `locks` (GET_LOCK),
+        `temporary` (tables). Empty where a session is asked in its own connection."""
+        return {}
+
+    async def double_hashes(self, conn: Connection, users: list[str]) -> dict[str, list[str]]:
+        """SHA1(SHA1(password)) in hex of these users' mysql_native_password accounts; empty without SELECT there."""
+        listed = ", ".join(quote(u) for u in users) or "NULL"
+        try:
+            rows = await conn.query(
+                "SELECT User AS u, authentication_string AS a FROM mysql.user"
+                f" WHERE plugin = 'mysql_native_password' AND User IN ({listed})"
+            )
+        except ServerError:
+            return {}
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            text = str(row["a"] or "")
+            if len(text) == 41 and text[0] == "*":
+                found.setdefault(str(row["u"]), []).append(text[1:])
+        return found
 
     async def granted(self, conn: Connection) -> str:
         """The account's global privileges, upper case, comma-separated, from SHOW GRANTS."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Self
 
-from segue.flavour.base import Flavour, Identity, Privilege, one_name_for_now
+from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
 from segue.sql import Connection
 
 
@@ -104,6 +104,13 @@ class MariaDB(Flavour):
             return []
         same = {"BINLOG MONITOR": "REPLICATION CLIENT", "READ_ONLY ADMIN": "READ ONLY ADMIN"}
         return [p for p in self.needed if p.name not in have and same.get(p.name) not in have]
+
+    async def session_variables(self, conn: Connection) -> list[str]:
+        rows = await conn.query(
+            "SELECT VARIABLE_NAME AS n FROM information_schema.SYSTEM_VARIABLES"
+            " WHERE VARIABLE_SCOPE IN ('SESSION', 'SESSION ONLY') AND READ_ONLY = 'NO'"
+        )
+        return sorted({str(r["n"]).lower() for r in rows} - NOT_TRACKED)
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from segue.errors import ServerError
-from segue.flavour.base import Flavour, Identity, Privilege, one_name_for_now
+from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
 from segue.sql import Connection, quote
 
 PARSE_ERROR = 1064
@@ -117,12 +117,47 @@ class MySQL(Flavour):
             needed.append(Privilege("SUPER", "to set read_only and to apply row events with BINLOG"))
         return [p for p in needed if p.name not in have and not implied.get(p.name, set()) & have]
 
+    async def session_variables(self, conn: Connection) -> list[str]:
+        if self.version >= (9, 0):
+            rows = await conn.query(
+                "SELECT VARIABLE_NAME AS n FROM performance_schema.variables_metadata WHERE VARIABLE_SCOPE LIKE '%SESSION%'"
+            )
+        else:  # a global name among them does no harm
+            rows = [{"n": r["Variable_name"]} for r in await conn.query("SHOW SESSION VARIABLES")]
+        return sorted({str(r["n"]).lower() for r in rows} - NOT_TRACKED)
+
+    async def facts(self, conn: Connection, ids: list[int]) -> dict[int, dict[str, list[str]]]:
+        listed = ", ".join(str(n) for n in ids)
+        variables, locks, tables = await conn.run(
+            "SELECT t.PROCESSLIST_ID AS i, v.VARIABLE_NAME AS n FROM performance_schema.threads t"
+            " JOIN performance_schema.user_variables_by_thread v ON v.THREAD_ID = t.THREAD_ID"
+            f" WHERE t.PROCESSLIST_ID IN ({listed});"
+            "SELECT t.PROCESSLIST_ID AS i, m.OBJECT_NAME AS n FROM performance_schema.metadata_locks m"
+            " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"
+            " WHERE m.OBJECT_TYPE = 'USER LEVEL LOCK' AND m.LOCK_STATUS = 'GRANTED';"
+            "SELECT NAME AS n FROM information_schema.INNODB_TEMP_TABLE_INFO",
+            count=3,
+        )
+        found: dict[int, dict[str, list[str]]] = {}
+        for kind, rows in (("variables", variables), ("locks", locks)):
+            for row in rows:
+                found.setdefault(int(row["i"]), {}).setdefault(kind, []).append(_text(row["n"]))
+        for row in tables:  # #sql<process>_<connection in hex>_<number>
+            parts = _text(row["n"]).removeprefix("#sql").split("_")
+            if len(parts) == 3:
+                found.setdefault(int(parts[1], 16), {}).setdefault("temporary", []).append("its name is not known")
+        return found
+
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(
             "SELECT DISTINCT GRANTEE AS a FROM information_schema.USER_PRIVILEGES"
             " WHERE PRIVILEGE_TYPE IN ('SUPER','CONNECTION_ADMIN')"
         )
         return [a for a in (str(r["a"]) for r in rows) if _user(a) not in (own_user, "root") and "mysql." not in a]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _user(grantee: str) -> str:

@@ -43,7 +43,7 @@ class SessionBase:
     __slots__ = ("_effects", "_full", "_infile_rest", "_kept", "_login", "_paused", "_preparing", "_skip", "address", "answer",
                  "asking", "backend_id", "client", "client_tls", "client_write", "connection_id", "cursors", "echo",
                  "fast", "greeting", "held", "last_statement", "local", "long_data", "mapped", "moved", "next_id", "pair", "peer", "phase", "reason",
-                 "secret", "server", "server_tls", "server_write", "side", "since", "spare", "state", "streak", "touched",
+                 "secret", "server", "server_tls", "server_version", "server_write", "side", "since", "spare", "state", "streak", "touched",
                  "tracked", "tracker", "user", "watched", "worker")  # fmt: skip
 
     def __init__(self, worker: Worker, peer: Address, local: Address) -> None:
@@ -89,6 +89,7 @@ class SessionBase:
         self.connection_id = worker.new_id()
         """As the client knows it; the server's own is `backend_id`."""
         self.backend_id = 0
+        self.server_version = ""
         self.since = 0.0
         self.greeting: Greeting | None = None
         self.answer: Answer | None = None
@@ -137,6 +138,9 @@ class SessionBase:
     def at_rest(self) -> bool:
         """Between a reply and the next command."""
         return (self.tracker.state if self.pair is None else self.pair.state) == reply.IDLE
+
+    def drop_spare(self) -> None:
+        raise NotImplementedError
 
     # -- bytes ---------------------------------------------------------------------------------------------------
 

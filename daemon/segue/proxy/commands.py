@@ -108,7 +108,7 @@ class Commands(SessionBase):
         if self.asking is not None:
             return True
         idle = self.tracker.state == reply.IDLE
-        if self.worker.holding and idle and self.at_safe_point():
+        if self.held or (self.worker.holding and idle and self.at_safe_point()):
             self.try_hold()
             return True
         # New statements of a moved session get ids of ours in the reply: one at a time.
@@ -221,6 +221,8 @@ class Commands(SessionBase):
         if self.mapped is None:
             return rewritten
         there = self.mapped.pop(number, number) if command == COM_STMT_CLOSE else self.mapped.get(number, number)
+        if not self.mapped and not self._preparing:
+            self.mapped = None  # ids are the server's again
         source = rewritten if rewritten is not None else data
         return source if there == source[5:9] else source[:5] + there + source[9:]
 
@@ -242,6 +244,7 @@ class Commands(SessionBase):
         self.long_data = False
         self.mapped = None
         self.state.reset()
+        self.drop_spare()
         self.tracked = False
 
     def _file_data(self, data: bytes, pos: int) -> int:

@@ -64,7 +64,7 @@ class Loaded:
     variables: dict[bytes, bytes] = field(default_factory=dict)
     statements: dict[bytes, bytes] = field(default_factory=dict)
     """The client's statement ids to the target's."""
-    known: dict[bytes, Statement] = field(default_factory=dict)
+    known: dict[bytes, Statement | None] = field(default_factory=dict)
     texts: dict[bytes, tuple[bytes, Environment]] = field(default_factory=dict)
     users: dict[bytes, bytes] = field(default_factory=dict)
     locks: frozenset[bytes] = frozenset()

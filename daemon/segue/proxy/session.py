@@ -108,6 +108,7 @@ class Session(Commands):
         if login.greeting is not None and self.greeting is None:
             self.greeting = login.greeting
             self.backend_id = login.greeting.connection_id
+            self.server_version = login.greeting.version
         self.secret = login.secret
         self.user = login.user or self.user
         tracker = self.tracker
@@ -153,11 +154,11 @@ class Session(Commands):
         login.finish(told)
         if algorithm := chosen(login.compression):
             compress(self, algorithm)
-        self._statement_state_gone()
         if self.worker.holding:
-            self.try_hold()
-        elif self.side is not self.worker.active:
+            self.held = False
+        elif self.side.name != self.worker.active.name:
             self.worker.late(self)
+        self._statement_state_gone()
 
     def login_failed(self, payload: bytes = b"") -> None:
         self._login = None
@@ -231,18 +232,19 @@ class Session(Commands):
                 for effect in effects:
                     self.state.apply(effect)
         if not self.tracked and self.phase == Phase.COMMAND:
-            self._track(self._go_on)  # COM_RESET_CONNECTION turned it off
+            self._track(self.go_on)  # COM_RESET_CONNECTION turned it off
         elif self.worker.holding:
             self.try_hold()
         elif self._kept:
-            self._go_on()
+            self.go_on()
         else:
             self.may_be_fast()
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """What waited for us may run."""
         if self.worker.holding:
             self.try_hold()
+        if self.held or self.asking is not None:
             return
         kept, self._kept = self._kept, b""
         if kept:
@@ -252,7 +254,7 @@ class Session(Commands):
     def _statement_state_gone(self) -> None:
         self.cursors = None
         self.long_data = False
-        self._go_on()
+        self.go_on()
 
     # -- our own commands ------------------------------------------------------------------------------------------
 
@@ -299,13 +301,28 @@ class Session(Commands):
         elif self.at_safe_point():
             self._hold()
 
+    def hold_pinned(self) -> None:
+        """Hold it although what it carries cannot move, if nothing else is in the way: it will be closed."""
+        idle = self.phase == Phase.COMMAND and self.tracker.state == reply.IDLE and self.asking is None
+        if not self.held and idle and self.pin and not self.tracker.in_transaction and not self.tracker.uncertain:
+            self._hold()
+
+    @property
+    def pin(self) -> str:
+        """Why it cannot move now though it is between transactions; empty when it can."""
+        if self.cursors:
+            return "has an open cursor"
+        if self.long_data:
+            return "has sent parameter data that was not executed"
+        return self.state.tie
+
     def _pinged(self, answers: list[Answer]) -> None:
         answer = answers[0]
         if isinstance(answer, Done | Rows):
             self.tracker.status, self.tracker.uncertain = answer.status, False
         elif isinstance(answer, Failed):
             log.info("a server refused COM_PING", client=self.address, code=answer.code)
-        self._go_on()
+        self.go_on()
 
     def _hold(self) -> None:
         self.held = True
@@ -318,8 +335,10 @@ class Session(Commands):
         self.held = False
         if self.phase == Phase.CONNECTING and self.server is None:
             self.worker.spawn(self.connect())
+        elif self.server is None:
+            self.close_client()
         elif self.phase == Phase.COMMAND and self.asking is None:
-            self._go_on()
+            self.go_on()
         self.resume_client()
 
     def leave(self, reason: str) -> None:
@@ -394,6 +413,8 @@ class Session(Commands):
         self.server = None
         if self.phase in (Phase.LEAVING, Phase.CLOSED):
             return
+        if self.held and self.worker.ready_to_give(self):
+            return  # it will not be missed
         if self.phase == Phase.COMMAND and (self.tracker.state != reply.IDLE or self.tracker.in_transaction):
             self.worker.count_dropped()
         self.close_client()
@@ -418,17 +439,13 @@ class Session(Commands):
     def describe(self) -> dict[str, Any]:
         """For `sessions` and for the reason of an abort."""
         self.settle()
-        tie = self.state.tie
+        tie = self.pin
         if self.phase != Phase.COMMAND:
             state = Phase(self.phase).name.lower()
         elif self.tracker.state != reply.IDLE:
             state = "running a statement" + (" in an open transaction" if self.tracker.in_transaction else "")
         elif self.tracker.in_transaction:
             state = "in an open transaction"
-        elif self.cursors:
-            state = "with an open cursor"
-        elif self.long_data:
-            state = "with half-sent parameter data"
         else:
             state = tie or "idle"
         if not self.since:

@@ -46,12 +46,16 @@ class Spare(asyncio.Protocol):
         self.tls: TlsPipe | None = None
         self.write: Any = None
         self._client_tls = client_tls
+        self._introduction = b""
         self._asking: Asking | None = None
         self._login: _TargetLogin | None = None
         self._future: asyncio.Future[Any] | None = None
 
-    async def login(self, answer: Answer, secret: Secret, schema: bytes, limit: float) -> None:
+    async def login(
+        self, answer: Answer, secret: Secret, schema: bytes, limit: float, introduction: bytes = b""
+    ) -> None:
         """Connect and log in as the client did."""
+        self._introduction = introduction
         self.deprecate_eof = bool(answer.capabilities & CLIENT_DEPRECATE_EOF)
         self._login = _TargetLogin(self, answer, secret, schema)
         self._future = asyncio.get_running_loop().create_future()
@@ -87,6 +91,10 @@ class Spare(asyncio.Protocol):
         finally:
             self._asking = self._future = None
 
+    def send(self, commands: Sequence[Command]) -> None:
+        """Commands that have no answer."""
+        self.write(wire(commands))
+
     def use_tls(self) -> None:
         self.tls = self.side.tls_pipe(self.transport)
         self.write = self.tls.write
@@ -112,6 +120,8 @@ class Spare(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.write = transport.write
+        if self._introduction:
+            transport.write(self._introduction)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -57,6 +57,14 @@ class State:
         self.tables_locked = ""
         self.opaque = False
 
+    def copy(self) -> State:
+        """As it is now; the statements themselves are shared."""
+        new = State()
+        for name in self.__slots__:
+            value = getattr(self, name)
+            setattr(new, name, value.copy() if isinstance(value, dict | set) else value)
+        return new
+
     def take(self, block: bytes) -> None:
         """One OK packet's session state. Raises ProtocolError."""
         for kind, name, value in ok.changes(block):

@@ -11,8 +11,11 @@ from typing import Any
 
 from segue.child import open_channel
 from segue.errors import SegueError
+from segue.ipc import Channel
 from segue.log import get_logger
 from segue.proxy import pump
+from segue.proxy.adoption import Adoption
+from segue.proxy.base import Phase
 from segue.proxy.certificate import server_context
 from segue.proxy.credentials import Credentials
 from segue.proxy.door import Door
@@ -23,6 +26,9 @@ from segue.proxy.tls import Backend
 log = get_logger("proxy")
 _OURS = 1 << 30
 _WORKER_SHIFT = 24
+_RAMP = 50
+"""Sessions that are let go at once, and the seconds between."""
+_RAMP_SECONDS = 0.001
 _COUNTER = (1 << _WORKER_SHIFT) - 1
 
 
@@ -47,6 +53,12 @@ class Worker:
         self.waiting: dict[Session, asyncio.Future[Any]] = {}
         """Who waits for answers on a session's connection; they end with it."""
         self.credentials = Credentials()
+        self.adoption: Adoption | None = None
+        self.channel: Channel | None = None
+        self.lost: list[dict[str, Any]] = []
+        """Sessions of the last move that could not be given, with reasons."""
+        self._last_move: dict[str, Any] = {}
+        self._active_message: dict[str, Any] = {}
         self.both_capabilities = (-1, -1)
         self.number = 0
         self._ids: dict[int, Session] = {}
@@ -57,6 +69,8 @@ class Worker:
         self.door = Door(self, Limits(), Ledger())
         self._server: asyncio.Server | None = None
         self._all_held = asyncio.Event()
+        self._gathering = False
+        """Many become held at once: whether all are is asked at the end."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
@@ -65,11 +79,17 @@ class Worker:
             case "start":
                 return await self._start(args)
             case "hold":
-                return await self._hold(float(args["timeout"]))
+                return await self._hold(float(args["timeout"]), close_pinned=bool(args.get("close_pinned")))
             case "release":
-                return self._release(args["active"])
+                return await self._release(args["active"])
+            case "prepare":
+                return await self._prepare(args)
+            case "adopt":
+                return await self._adopt(float(args["timeout"]))
+            case "users":
+                return {"users": sorted({s.user for s in self.sessions if s.user})}
             case "backend":
-                self.active = Backend(args["active"])
+                self.active, self._active_message = Backend(args["active"]), args["active"]
                 return None
             case "limits":
                 self.door.limits = Limits.from_message(args["limits"])
@@ -83,7 +103,7 @@ class Worker:
         raise SegueError(f"the proxy worker knows no order '{op}'")
 
     async def _start(self, args: dict[str, Any]) -> dict[str, Any]:
-        self.active = Backend(args["active"])
+        self.active, self._active_message = Backend(args["active"]), args["active"]
         self.number = int(args.get("worker", 0))
         if args.get("tls_cert"):
             self.tls = server_context(args["tls_cert"], args["tls_key"])
@@ -145,19 +165,56 @@ class Worker:
         future = self.waiting.pop(session, None)
         if future is not None and not future.done():
             future.set_exception(SessionGone())
+        if self.adoption is not None:
+            self.adoption.forget(session)
         if self.holding:
             self.one_held()
 
     def count_dropped(self) -> None:
         self._dropped += 1
 
-    def one_held(self, _session: Session | None = None) -> None:
-        if all(s.held for s in self.sessions):
+    def one_held(self, session: Session | None = None) -> None:
+        if session is not None and self.adoption is not None:
+            self.adoption.held(session)
+        if not self._gathering and all(s.held for s in self.sessions):
             self._all_held.set()
 
+    def ready_to_give(self, session: Session) -> bool:
+        return self.adoption is not None and self.adoption.is_ready(session)
+
     def late(self, session: Session) -> None:
-        """It logged in on a side that is not active any more."""
-        session.leave("it logged in while the database moved")
+        """It logged in on a side that is not active any more: it moves before its first command."""
+        session.held = True
+        session.pause_client()
+        self.spawn(self._follow(session))
+
+    async def _follow(self, session: Session) -> None:
+        """Move one session that missed the others' move, or that lost its prepared connection."""
+        adoption = self.adoption
+        if adoption is None or adoption.target.name != self.active.name:
+            adoption = self.adoption = Adoption(self, self._last_move | {"target": self._active_message})
+        await adoption.settle(session)
+        if session.phase == Phase.CLOSED:
+            return
+        if adoption.is_ready(session):
+            adoption.give(session)
+            self._relocated += 1
+            session.release()
+        else:
+            self.count_dropped()
+            self.lost.append(session.describe() | {"reason": session.reason})
+            log.warning("a session could not be moved and is closed", client=session.address, user=session.user,
+                        reason=session.reason)  # fmt: skip
+            session.leave(session.reason)
+
+    async def ask_control(self, op: str, **args: Any) -> dict[str, Any]:
+        """Raises SegueError when control does not answer in time."""
+        if self.channel is None:
+            raise SegueError("control is not there")
+        try:
+            return await self.channel.request(op, limit=10.0, **args)
+        except TimeoutError:
+            raise SegueError("control gave no answer") from None
 
     def spawn(self, job: Any) -> None:
         task = asyncio.get_running_loop().create_task(job)
@@ -166,38 +223,72 @@ class Worker:
 
     # -- orders ------------------------------------------------------------------------------------------
 
-    async def _hold(self, timeout: float) -> dict[str, Any]:
+    async def _hold(self, timeout: float, *, close_pinned: bool = False) -> dict[str, Any]:
         if not self.holding:
             self.holding = self.watching = True
             self.hold_began = time.monotonic()
         self._all_held.clear()
+        self._gathering = True
         for session in list(self.sessions):
             session.try_hold()
+        self._gathering = False
         self.one_held()
         try:
             async with asyncio.timeout(timeout):
                 await self._all_held.wait()
         except TimeoutError:
             pass
+        if close_pinned:
+            for session in list(self.sessions):
+                session.hold_pinned()
         waiting = [s.describe() for s in self.sessions if not s.held]
         return {"clients": len(self.sessions), "held": len(self.sessions) - len(waiting), "waiting": waiting}
 
-    def _release(self, active: dict[str, Any] | None) -> dict[str, Any]:
+    async def _prepare(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Open and load a session on the target for every client, who go on working."""
+        self.watching = True
+        for session in self.sessions:
+            session.may_be_fast()
+        if self.adoption is not None:
+            self.adoption.end()
+        self._last_move = args
+        adoption = self.adoption = Adoption(self, args)
+        return await adoption.prepare()
+
+    async def _adopt(self, limit: float) -> dict[str, Any]:
+        """Until every held session is ready to be given: those that are not."""
+        if self.adoption is None:
+            return {"unmovable": []}
+        return {"unmovable": await self.adoption.finish(limit)}
+
+    async def _release(self, active: dict[str, Any] | None) -> dict[str, Any]:
+        """Let all go on, those that were used last first, some at a time."""
         moved = active is not None and active["name"] != self.active.name
         if active is not None:
-            self.active = Backend(active)
+            self.active, self._active_message = Backend(active), active
+        adoption = self.adoption
+        if not moved and adoption is not None:
+            adoption.end()
+            self.adoption = None
         self.holding = self.watching = False
-        relocated = 0
-        for session in list(self.sessions):
-            if moved and (session.server is not None or session.phase):
-                relocated += 1
-                session.leave("it was held")
-            elif session.held:
-                session.release()
+        dropped, relocated, self.lost = self._dropped, self._relocated, []
+        late = []
+        for number, session in enumerate(sorted(self.sessions, key=lambda s: not s.touched)):
+            if moved and session.phase == Phase.COMMAND and session.side.name != self.active.name:
+                if adoption is not None and adoption.is_ready(session):
+                    adoption.give(session)
+                    session.side = self.active
+                    self._relocated += 1
+                    session.release()
+                else:
+                    late.append(session)
             else:
                 session.release()
-        self._relocated += relocated
-        return {"relocated": relocated, "dropped": 0}
+            if number % _RAMP == _RAMP - 1:
+                await asyncio.sleep(_RAMP_SECONDS)
+        await asyncio.gather(*(self._follow(s) for s in late))
+        self.adoption = None
+        return {"relocated": self._relocated - relocated, "dropped": self._dropped - dropped, "lost": self.lost}
 
     async def _stop(self, timeout: float) -> dict[str, Any]:
         """Stop accepting, let clients leave at safe points, then close what is left."""
@@ -227,5 +318,5 @@ class Worker:
 async def main(fd: int) -> None:
     """Serve until control's end of the channel closes."""
     worker = Worker()
-    channel = await open_channel(fd, worker.handle)
+    channel = worker.channel = await open_channel(fd, worker.handle)
     await channel.wait_closed()

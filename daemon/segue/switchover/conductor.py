@@ -221,6 +221,8 @@ class Conductor:
             "steps": run.steps,
             "dropped": run.facts.get("dropped", 0),
             "relocated": run.facts.get("relocated", 0),
+            "lost": run.facts.get("lost", []),
+            "pinned": run.facts.get("pinned", []),
             "source_position": run.facts.get("source_position"),
             "target_position": run.facts.get("target_position"),
             "verification": run.facts.get("verification"),

@@ -47,6 +47,8 @@ class Action(StrEnum):
     HOLD = "hold"
     FENCE = "fence"
     CATCH_UP = "catch up"
+    ADOPT = "adopt"
+    """Every held session is ready to be given to the target, or the policy says what becomes of it."""
     CONFIRM = "confirm"
     MARK = "mark"
     """Read the new source's position under its own fence; it is journalled with the next state."""
@@ -59,7 +61,7 @@ ACTIONS: Final[dict[State, tuple[Action, ...]]] = {
     State.CHECKING: (Action.CHECK,),
     State.PREPARING: (Action.PREPARE,),
     State.DRAINING: (Action.HOLD,),
-    State.FENCED: (Action.FENCE, Action.CATCH_UP),
+    State.FENCED: (Action.FENCE, Action.CATCH_UP, Action.ADOPT),
     State.DRAINED: (Action.CONFIRM,),
     State.COMMITTED: (Action.MARK,),
     State.OPENING: (Action.OPEN,),

@@ -23,6 +23,7 @@ class Server:
         self._claim = claim
         self.flavour: Flavour | None = None
         self.identity: Identity | None = None
+        self._tracked = ""
         self._conn: Connection | None = None
         self._lock = asyncio.Lock()
 
@@ -32,7 +33,7 @@ class Server:
 
     def backend(self) -> dict[str, Any]:
         """How another process of Segue reaches it (never for a log: the password is in it)."""
-        return {"name": self.label, **self.side.endpoint.message()}
+        return {"name": self.label, "tracked": self._tracked, **self.side.endpoint.message()}
 
     async def connection(self) -> Connection:
         """The live connection. Raises ConnectionLost or ServerError when there can be none."""
@@ -55,6 +56,8 @@ class Server:
                     except BaseException:
                         conn.abandon()
                         raise
+                if not self._tracked:
+                    self._tracked = ",".join(await self.flavour.session_variables(conn))
                 self.identity = identity
                 self._conn = conn
             return self._conn

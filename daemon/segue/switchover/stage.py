@@ -43,7 +43,11 @@ class World(Protocol):
     async def drain_replication(self, position: str, timeout: float) -> dict[str, Any]: ...
     async def stop_replication(self) -> None: ...
     async def start_replication(self, source: Server, target: Server, epoch: int) -> None: ...
+    @property
+    def close_pinned(self) -> bool: ...
+    async def prepare_clients(self) -> dict[str, Any]: ...
     async def hold_clients(self, timeout: float) -> dict[str, Any]: ...
+    async def adopt_clients(self, timeout: float) -> list[dict[str, Any]]: ...
     async def release_clients(self, active: Server) -> dict[str, Any]: ...
     async def prepare_proof(self) -> None: ...
     async def prove(self, position: str, left: float, facts: dict[str, Any]) -> None: ...
@@ -62,6 +66,7 @@ class RealStage:
             Action.HOLD: self._hold,
             Action.FENCE: self._fence,
             Action.CATCH_UP: self._catch_up,
+            Action.ADOPT: self._adopt,
             Action.CONFIRM: self._confirm,
             Action.MARK: self._mark,
             Action.OPEN: self._open,
@@ -100,13 +105,35 @@ class RealStage:
             status = await self._world.replication()
             lag = float(status.get("lag_seconds") or 0.0)
             if status.get("state") == "streaming" and lag < MAX_LAG_AT_START:
-                return {"lag_at_start": lag}
+                return {"lag_at_start": lag} | await self._prepare_sessions(run)
             if time.monotonic() > deadline:
                 raise Refused(
                     f"replication is {status.get('state')} with a lag of {lag:.1f} s after {run.timeout:g} s",
                     mend="Wait until segue status shows no lag, or give a longer --timeout",
                 )
             await asyncio.sleep(0.05)
+
+    async def _prepare_sessions(self, run: Run) -> dict[str, Any]:
+        """A session on the target for every client, logged in and loaded, so that all that can fail fails here."""
+        run.facts["sessions_opened"] = True
+        result = await self._world.prepare_clients()
+        failed = result["failed"]
+        if failed and not self._world.close_pinned:
+            raise Refused(
+                f"{len(failed)} sessions cannot move to {self._world.target.side.where}: {_listed(failed)}",
+                mend='Mend what is named, end those sessions, or set proxy.pinned = "close", which closes them',
+            )
+        return {"sessions_prepared": result["prepared"]}
+
+    async def _adopt(self, run: Run) -> dict[str, Any]:
+        """What was done in the held sessions since has reached their new ones."""
+        unmovable = await self._world.adopt_clients(min(self._world.drain_timeout, self._left(run)))
+        if unmovable and not self._world.close_pinned:
+            raise Refused(
+                f"{len(unmovable)} sessions cannot move to {self._world.target.side.where}: {_listed(unmovable)}",
+                mend='Mend what is named, end those sessions, or set proxy.pinned = "close", which closes them',
+            )
+        return {"pinned": [{k: s[k] for k in ("client", "user", "reason")} for s in unmovable]}
 
     async def _hold(self, run: Run) -> dict[str, Any]:
         run.held_at = time.monotonic()
@@ -182,7 +209,7 @@ class RealStage:
         result = await self._world.release_clients(new)
         run.released_at = time.monotonic()
         await self._world.start_replication(new, old, epoch)
-        return {"dropped": result.get("dropped", 0), "relocated": result.get("relocated", 0)}
+        return {k: result.get(k, default) for k, default in (("dropped", 0), ("relocated", 0), ("lost", []))}
 
     async def _undo(self, run: Run) -> dict[str, Any]:
         """Back to before: the source writable, the target a standby, clients released on the old side."""
@@ -190,7 +217,7 @@ class RealStage:
         if run.facts.get("fence_tried") and await self._world.source.held_by():
             await self._world.source.unfence(writable=True)
         result: dict[str, Any] = {}
-        if run.held_at is not None:
+        if run.held_at is not None or run.facts.get("sessions_opened"):
             result = await self._world.release_clients(self._world.source)
             run.released_at = time.monotonic()
         try:
@@ -198,3 +225,9 @@ class RealStage:
         except SegueError as error:
             log.warning("replication did not start after the abort", error=error.message)
         return {"dropped": result.get("dropped", 0)}
+
+
+def _listed(sessions: list[dict[str, Any]]) -> str:
+    """Some of them by name, and how many more."""
+    shown = "; ".join(f"client {s['client']} user {s['user']}: {s['reason']}" for s in sessions[:5])
+    return shown + (f" and {len(sessions) - 5} more" if len(sessions) > 5 else "")

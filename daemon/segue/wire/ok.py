@@ -66,3 +66,21 @@ def _text(block: bytes, pos: int, end: int) -> tuple[bytes, int]:
     if pos + size > end:
         raise ProtocolError("the session state of an OK packet is malformed")
     return block[pos : pos + size], pos + size
+
+
+def row_count(payload: bytes) -> int:
+    """ROW_COUNT() after the packet that ended a reply: rows of an OK, -1 after a result set or an error."""
+    return lenenc(payload, 1)[0] if payload[:1] == b"\0" else -1
+
+
+def warnings(payload: bytes) -> int:
+    """How many conditions SHOW WARNINGS has after that packet; 1 for an error."""
+    if payload[:1] == b"\xff":
+        return 1
+    if payload[:1] == b"\xfe" and len(payload) < 7:
+        return int.from_bytes(payload[1:3], "little")
+    if not payload:
+        return 0
+    _, pos = lenenc(payload, 1)
+    _, pos = lenenc(payload, pos)
+    return int.from_bytes(payload[pos + 2 : pos + 4], "little")

@@ -74,7 +74,7 @@ class ReplyTracker:
     """One per session. `state` is IDLE between reply and next command; `status` the last flags seen."""
 
     __slots__ = ("_changed", "_continued", "_head", "_head_status", "_left", "_out_params", "_rest", "_skip",
-                 "deprecate_eof", "listener", "pending", "state", "status", "strip", "uncertain")  # fmt: skip
+                 "deprecate_eof", "last", "listener", "pending", "state", "status", "strip", "uncertain")  # fmt: skip
 
     def __init__(self, listener: Listener | None = None) -> None:
         self.listener = listener
@@ -86,6 +86,8 @@ class ReplyTracker:
         self.status = 0
         self.uncertain = False
         """After an ERR: it carries no flags, a transaction may be open or gone. A COM_PING tells."""
+        self.last = b""
+        """The packet that ended the last reply, as far as this tracker saw it: ROW_COUNT and warnings are in it."""
         self.pending: deque[int] = deque()
         """Starts of the replies to pipelined commands behind the present one."""
         self._rest = b""
@@ -113,6 +115,7 @@ class ReplyTracker:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot that somebody else has carried on."""
         self.state, self.status, self.uncertain, self._left, self._skip, self._continued = snapshot
+        self.last = b""
 
     def expect(self, command: int) -> None:
         """A command was sent to the server."""
@@ -306,6 +309,7 @@ class ReplyTracker:
             self._done()
 
     def _ok_status(self, payload: bytes) -> None:
+        self.last = payload
         if len(payload) >= 7 and payload[1] < 0xFB and payload[2] < 0xFB:  # the usual small counts
             self.status = payload[3] | payload[4] << 8
         else:
@@ -322,11 +326,13 @@ class ReplyTracker:
     def _eof_status(self, payload: bytes) -> None:
         if len(payload) < 5:
             raise ProtocolError("an EOF packet is cut short")
+        self.last = payload
         self.status = payload[3] | payload[4] << 8
         self.uncertain = False
 
     def _error(self) -> None:
         self.uncertain = True
+        self.last = b"\xff"
         self._out_params = False
         self._done()
 

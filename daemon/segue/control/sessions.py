@@ -1,0 +1,91 @@
+"""Moving clients' sessions, seen from control: what the workers are given, and what they ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from segue.control.workers import Workers
+from segue.errors import SegueError
+from segue.flavour import Flavour
+from segue.log import get_logger
+from segue.sql import Connection, connect
+from segue.switchover.server import Server
+
+log = get_logger("control")
+OPEN_LIMIT = 30.0
+"""Seconds for the sessions on the target to be opened and loaded."""
+
+
+class SessionMoves:
+    """One daemon's. `facts` is what workers ask while sessions are moved."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._source: Server | None = None
+        self._asking: Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def prepare(self, source: Server, target: Server) -> dict[str, Any]:
+        """A session on the target for every client: `prepared`, and `failed` with each one's reason."""
+        self._source = source
+        await self._connection(source)
+        users = sorted({u for a in await self._workers.ask("users", 5.0) for u in a.get("users", ())})
+        flavour, conn = await source.get()
+        order = {
+            "target": target.backend(),
+            "differing": await differing(source, target),
+            "stage2": await flavour.double_hashes(conn, users),
+            "seconds": 10.0,
+        }
+        answers = await self._workers.ask("prepare", OPEN_LIMIT, **order)
+        return {
+            "prepared": sum(int(a.get("prepared", 0)) for a in answers),
+            "failed": [s for a in answers for s in a.get("failed", ())],
+        }
+
+    async def adopt(self, timeout: float) -> list[dict[str, Any]]:
+        """Until all held sessions are ready to be given to the target: those that are not, each with its reason."""
+        answers = await self._workers.ask("adopt", timeout + 1.0, timeout=timeout)
+        return [s for a in answers for s in a.get("unmovable", ())]
+
+    async def facts(self, ids: list[int]) -> dict[str, Any]:
+        """For a worker: what the source's own tables say of these connections."""
+        if self._source is None:
+            raise SegueError("no move is being prepared")
+        flavour, conn = await self._connection(self._source)
+        found = await flavour.facts(conn, ids)
+        wanted = set(ids)
+        return {str(i): facts for i, facts in found.items() if i in wanted}
+
+    async def end(self) -> None:
+        """The move is over, one way or the other."""
+        if self._asking is not None:
+            await self._asking.close()
+            self._asking = None
+
+    async def _connection(self, source: Server) -> tuple[Flavour, Connection]:
+        """A connection of our own: the fence must not wait behind questions, nor they behind it."""
+        async with self._lock:
+            flavour, _ = await source.get()
+            if self._asking is None or self._asking.closed:
+                self._asking = await connect(source.side.endpoint, where=source.side.where, program="segue-sessions")
+            return flavour, self._asking
+
+
+async def differing(source: Server, target: Server) -> dict[str, str]:
+    """Session variables whose defaults differ, with the source's: a session that never set them must not see a change."""
+    values = []
+    names: set[str] = set()
+    for server in (source, target):
+        flavour, conn = await server.get()
+        rows = await conn.query("SHOW GLOBAL VARIABLES")
+        values.append({str(r["Variable_name"]).lower(): str(r["Value"]) for r in rows})
+        own = set(await flavour.session_variables(conn))
+        names = names & own if names else own
+    here, there = values
+    return {n: here[n] for n in sorted(names) if n in here and n in there and here[n] != there[n] and n not in _OF_SERVER}
+
+
+_OF_SERVER = frozenset({"timestamp", "server_id", "port", "hostname", "gtid_domain_id", "sql_log_bin", "gtid_next"})
+
