@@ -152,8 +152,8 @@ class Control:
             await asyncio.gather(self.keeper.look(active=True), self.keeper.look(active=False))
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
         self.feed.launch()
-        self.spawn(self.verification.follow(self.config, self.source, self.target))
         await workers.start()
+        self.spawn(self.verification.follow(self.config, self.source, self.target))
         self.journal.mark_seen()
         self.spawn(self.keeper.run())
         if self.config.admin.http is not None:

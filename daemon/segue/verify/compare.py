@@ -149,7 +149,7 @@ class TableComparison:
         plan = self.plan
         count = BUCKETS if plan.ranged else WHOLE_BUCKETS
         chosen: Sequence[int] | None = None
-        if rows > FEW:
+        if rows > FEW and not plan.documents:
             mine, theirs = await both(
                 self._source.buckets(plan, *span, count), self._target.buckets(plan, *span, count)
             )
@@ -218,9 +218,12 @@ class TableComparison:
                 copies = 1
             else:
                 kind, copies = ("missing", here - there) if here > there else ("extra", there - here)
-            mine = one.get(key)
-            theirs = {names[c]: v for c, v in two[key].items()} if key in two else None
-            columns = [c for c in mine if mine[c] != theirs.get(c)] if kind == "different" and mine and theirs else []
+            mine, my_marks = one.get(key, (None, []))
+            row, their_marks = two.get(key, ({}, []))
+            theirs = {names[c]: v for c, v in row.items()} or None
+            columns = [f.column for f, a, b in zip(self.plan.source.fields, my_marks, their_marks, strict=False) if a != b]
+            if kind != "different":
+                columns = []
             named = {c: v if isinstance(v, str | None) else _key_text(v, mine or theirs or {}, c)
                      for c, v in self.plan.named(key).items()}  # fmt: skip
             finding = Finding(kind, named, mine, theirs, columns, copies)

@@ -29,6 +29,9 @@ SHORT_TEXTS: Final = frozenset({"char", "varchar", "tinytext"})
 LONG_TEXTS: Final = frozenset({"text", "mediumtext", "longtext"})
 SHORT_BINARIES: Final = frozenset({"binary", "varbinary", "tinyblob"})
 LONG_BINARIES: Final = frozenset({"blob", "mediumblob", "longblob", "vector"})
+TEXTS: Final = SHORT_TEXTS | LONG_TEXTS
+BINARIES: Final = SHORT_BINARIES | LONG_BINARIES
+NUMBERS: Final = INTEGERS | {"decimal"}
 GEOMETRIES: Final = frozenset(
     {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
      "geometrycollection", "geomcollection"}
@@ -63,6 +66,8 @@ class Field:
     charset: str = ""
     """Of what `read` brings, for a text."""
     ident_charset: str = ""
+    document: bool = False
+    """JSON whose text means nothing on its own: Segue compares what the text says, on both sides."""
 
 
 def base(column: Column) -> str:
@@ -71,26 +76,28 @@ def base(column: Column) -> str:
 
 
 def fields(source: Column, target: Column, ends: tuple[Flavour, Flavour]) -> tuple[Field, Field]:
-    """The same column on both sides. Raises Incomparable."""
-    kinds = base(source), base(target)
-    columns = (source, target)
-    if all(k in INTEGERS or k == "decimal" for k in kinds):
-        return _both(columns, ends, _decimal if "decimal" in kinds and source.type != target.type else _number)
-    for group, make in ((REALS, _real), (TIMES, _time), (GEOMETRIES, _geometry), (ADDRESSES, _address)):
-        if all(k in group for k in kinds):
-            return _both(columns, ends, make, _precise(*columns))
-    if all(k in LABELS for k in kinds) and source.type == target.type and source.charset == target.charset:
+    """The same column on both sides, as the target stores it. Raises Incomparable."""
+    one, two = base(source), base(target)
+    columns, both = (source, target), {one, two}
+    if both <= NUMBERS:
+        return _both(columns, ends, _decimal if "decimal" in both and source.type != target.type else _number)
+    for group, make in ((TIMES, _time), (GEOMETRIES, _geometry), (ADDRESSES, _address)):
+        if both <= group and (both != {"datetime", "timestamp"}):
+            return _both(columns, ends, make, "" if source.type == target.type else "(6)")
+    if both <= NUMBERS | REALS:
+        return _both(columns, ends, _real)
+    if both <= LABELS and source.type == target.type and source.charset == target.charset:
         return _both(columns, ends, _number)
-    if kinds == ("json", "json"):
-        return _both(columns, ends, _json)
-    if all(k in SHORT_BINARIES | LONG_BINARIES for k in kinds):
-        return _both(columns, ends, _binary, "long" if any(k in LONG_BINARIES for k in kinds) else "")
-    texts = SHORT_TEXTS | LONG_TEXTS | LABELS
-    if all(k in texts for k in kinds):
-        long = "long" if any(k in LONG_TEXTS for k in kinds) else ""
-        label = "utf8mb4" if any(k in LABELS for k in kinds) else ""
-        same = source.charset == target.charset or {source.charset, target.charset} <= _UTF8
-        return _both(columns, ends, _text, long, label or ("" if same else "utf8mb4"))
+    if "json" in both and both <= TEXTS | {"json"}:
+        return _both(columns, ends, _document if one != "json" else _json)
+    long = "long" if both & (LONG_TEXTS | LONG_BINARIES) else ""
+    if both <= TEXTS | BINARIES and both & BINARIES:
+        return _both(columns, ends, _binary, long)
+    if both <= TEXTS | LABELS:
+        same = not both & LABELS and (source.charset == target.charset or {source.charset, target.charset} <= _UTF8)
+        return _both(columns, ends, _text, long, "" if same else "utf8mb4")
+    if both & TEXTS and both <= TEXTS | NUMBERS | TIMES | ADDRESSES:
+        return _both(columns, ends, _shown, long)
     raise Incomparable(f"{source.type} cannot be compared with {target.type}")
 
 
@@ -99,11 +106,6 @@ def _both(
 ) -> tuple[Field, Field]:
     one, two = (make(c, name(c.name), f, *how) for c, f in zip(columns, ends, strict=True))
     return one, two
-
-
-def _precise(source: Column, target: Column) -> str:
-    """What both times are brought to when one has more digits, or a date only."""
-    return "" if source.type == target.type else "(6)"
 
 
 def _number(column: Column, sql: str, _flavour: Flavour) -> Field:
@@ -119,7 +121,9 @@ def _decimal(column: Column, sql: str, _flavour: Flavour) -> Field:
     return Field(column.name.lower(), f"IFNULL({value}, 'N')", None, read, None, f"CONCAT({value})", "number")
 
 
-def _real(column: Column, sql: str, flavour: Flavour, _how: str) -> Field:
+def _real(column: Column, sql: str, flavour: Flavour) -> Field:
+    if base(column) not in REALS:
+        sql = f"({sql} + 0e0)"
     value = flavour.exact_real(sql)
     # Bytes, since the text's collation may not be mixed with others.
     head = f"CAST(IF({sql} IS NULL, 'N', {value}) AS BINARY)"
@@ -149,13 +153,34 @@ def _address(column: Column, sql: str, _flavour: Flavour, _how: str) -> Field:
 
 
 def _json(column: Column, sql: str, _flavour: Flavour) -> Field:
-    value = f"CAST({sql} AS CHAR CHARACTER SET utf8mb4)"
+    """Also of a text beside it, which holds what the source shows of its JSON."""
+    value = f"CAST({sql} AS CHAR CHARACTER SET utf8mb4)" if base(column) == "json" else f"CONVERT({sql} USING utf8mb4)"
     read = f"CAST({value} AS BINARY)"
     head = f"IFNULL(SHA2({value}, 256), 'N')"
     return Field(column.name.lower(), head, None, read, f"LENGTH({read})", read, "json", "utf8mb4", "utf8mb4")
 
 
+def _document(column: Column, sql: str, _flavour: Flavour) -> Field:
+    read = f"CAST(CONVERT({sql} USING utf8mb4) AS BINARY)"
+    return Field(
+        column.name.lower(), "''", None, read, f"LENGTH({read})", read, "json", "utf8mb4", "utf8mb4", document=True
+    )  # fmt: skip
+
+
+def _shown(column: Column, sql: str, flavour: Flavour, long: str) -> Field:
+    """What the server shows of a number or time, to be compared with text."""
+    if base(column) in TEXTS:
+        return _text(column, sql, flavour, long, "utf8mb4")
+    plain = "zerofill" in column.type or base(column) == "bit"
+    value = f"CONCAT({sql} + 0)" if plain else f"CAST({sql} AS CHAR)" if base(column) in ADDRESSES else f"CONCAT({sql})"
+    head, body = (f"IFNULL(SHA2({value}, 256), 'N')", None) if long else (
+        f"IFNULL(LENGTH({value}), 'N')", f"CAST({value} AS BINARY)")  # fmt: skip
+    return Field(column.name.lower(), head, body, value, None, f"CAST({value} AS BINARY)", "time", "", "utf8mb4")
+
+
 def _binary(column: Column, sql: str, _flavour: Flavour, long: str) -> Field:
+    if base(column) in TEXTS:
+        sql = f"CAST({sql} AS BINARY)"
     size = f"LENGTH({sql})"
     head, body = (f"IFNULL(SHA2({sql}, 256), 'N')", None) if long else (f"IFNULL({size}, 'N')", sql)
     return Field(column.name.lower(), head, body, sql, size, sql, "bytes")

@@ -60,7 +60,7 @@ class End:
 
     @property
     def hash(self) -> str:
-        parts = [f.head for f in self.fields] + [f.body for f in self.fields if f.body is not None]
+        parts = [f.head for f in self.fields if not f.document] + [f.body for f in self.fields if f.body is not None]
         return f"CAST(CONV(LEFT(SHA2(CONCAT_WS('#', {', '.join(parts)}), 256), 16), 16, 10) AS UNSIGNED)"
 
     def bucket(self, count: int) -> str:
@@ -126,6 +126,11 @@ class Plan:
         return self.source, self.target
 
     @property
+    def documents(self) -> tuple[int, ...]:
+        """Numbers of the fields that Segue compares itself."""
+        return tuple(n for n, f in enumerate(self.source.fields) if f.document)
+
+    @property
     def keyed(self) -> bool:
         return bool(self.source.key)
 
@@ -155,6 +160,8 @@ def make_plan(source: Table, target: Table, mapping: TableMapping, ends: tuple[F
     if not made:
         raise Incomparable("no column of it is compared")
     key, index, target_index = _key(source, target, made)
+    if not key and any(f.document for _, (f, _) in made.values()):
+        raise Incomparable("JSON of two kinds can be compared only in a table with a key")
     ranged = bool(key) and all(_same_order(made[c][0], ends) for c in key) and not _is_label(made[key[0]][0])
     sides = []
     for number, (table, chosen) in enumerate(((source, index), (target, target_index))):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -55,6 +57,9 @@ class Reader:
         return plan.ends[self._number]
 
     async def total(self, plan: Plan, low: KeyValue | None, high: KeyValue | None) -> Total:
+        if plan.documents:
+            found = await self.rows(plan, low, high, None, 1)
+            return len(found), sum(found.values())
         end = self._end(plan)
         rows = await self._ask(
             f"SELECT COUNT(*) AS segue_n, COALESCE(SUM({end.hash}), 0) AS segue_s FROM {end.sql}{end.index}"
@@ -77,24 +82,28 @@ class Reader:
         """Hashes by key, of the rows in these buckets; of a table without key, how often each hash is there."""
         end = self._end(plan)
         chosen = "" if buckets is None else f" AND {end.bucket(count)} IN ({','.join(map(str, buckets))})"
-        return await self._hashes(end, f"{end.index} WHERE {end.within(low, high)}{chosen}")
+        return await self._hashes(plan, f"{end.index} WHERE {end.within(low, high)}{chosen}")
 
     async def lookup(self, plan: Plan, keys: Sequence[KeyValue], *, lock: bool = False) -> dict[KeyValue, int]:
         """As `rows`, for these keys; with `lock` they cannot change until the transaction ends."""
         end = self._end(plan)
         if lock and not end.key:
             await self._ask(f"SELECT 1 FROM {end.sql} WHERE {end.is_one_of(keys)} FOR UPDATE")
-        found = await self._hashes(end, f"{end.index} WHERE {end.is_one_of(keys)}{' FOR UPDATE' if lock and end.key else ''}")
+        found = await self._hashes(plan, f"{end.index} WHERE {end.is_one_of(keys)}{' FOR UPDATE' if lock and end.key else ''}")
         # A collation may hold other values for equal; only what is named by the very bytes counts.
         wanted = set(keys)
         return {k: h for k, h in found.items() if k in wanted}
 
-    async def _hashes(self, end: End, tail: str) -> dict[KeyValue, int]:
+    async def _hashes(self, plan: Plan, tail: str) -> dict[KeyValue, int]:
+        end = self._end(plan)
         if not end.key:
             rows = await self._ask(f"SELECT {end.hash} AS segue_h, COUNT(*) AS segue_n FROM {end.sql}{tail} GROUP BY segue_h")
             return {(str(r["segue_h"]),): int(r["segue_n"]) for r in rows}
         idents = ", ".join(f"{k.ident} AS segue_k{n}" for n, k in enumerate(end.key))
-        rows = await self._ask(f"SELECT {idents}, {end.hash} AS segue_h FROM {end.sql}{tail}")
+        texts = "".join(f", {end.fields[n].read} AS segue_j{n}" for n in plan.documents)
+        rows = await self._ask(f"SELECT {idents}, {end.hash} AS segue_h{texts} FROM {end.sql}{tail}")
+        if plan.documents:
+            return {_key(end.key, r): mixed(int(r["segue_h"]), [r[f"segue_j{n}"] for n in plan.documents]) for r in rows}
         return {_key(end.key, r): int(r["segue_h"]) for r in rows}
 
     async def boundary(self, plan: Plan, after: KeyValue | None, step: int) -> KeyValue | None:
@@ -107,12 +116,17 @@ class Reader:
         )
         return _key(end.key, rows[0]) if rows else None
 
-    async def shown(self, plan: Plan, keys: Sequence[KeyValue]) -> dict[KeyValue, dict[str, Any]]:
-        """Whole rows as people read them, by key: text, "0x.." for bytes, None for NULL."""
+    async def shown(self, plan: Plan, keys: Sequence[KeyValue]) -> dict[KeyValue, tuple[dict[str, Any], list[str]]]:
+        """Whole rows as people read them, by key: text, "0x.." for bytes, None for NULL.
+
+        Beside each a mark for every column that is the same on both sides when the values are.
+        """
         end = self._end(plan)
         idents = [f"{k.ident} AS segue_k{n}" for n, k in enumerate(end.key)] or [f"{end.hash} AS segue_k0"]
         columns = []
         for n, field in enumerate(end.fields):
+            mark = f"CONCAT_WS('#', {', '.join(filter(None, (field.head, field.body)))})"
+            columns.append(f"SHA2({mark}, 256) AS segue_m{n}")
             if field.size is None:
                 columns.append(f"{field.read} AS segue_c{n}")
             else:
@@ -122,7 +136,13 @@ class Reader:
             f"SELECT {', '.join(idents + columns)} FROM {end.sql}{end.index} WHERE {end.is_one_of(keys)}"
         )
         key = end.key or (KeyPart("", "", "", "number", ""),)
-        found = {_key(key, r): {f.column: _show(f, r, n) for n, f in enumerate(end.fields)} for r in rows}
+        found = {
+            _key(key, r): (
+                {f.column: _show(f, r, n) for n, f in enumerate(end.fields)},
+                [_meant(r[f"segue_c{n}"]) if f.document else str(r[f"segue_m{n}"]) for n, f in enumerate(end.fields)],
+            )
+            for r in rows
+        }
         return {k: found[k] for k in keys if k in found}
 
     async def literals(self, plan: Plan, keys: Sequence[KeyValue]) -> dict[KeyValue, tuple[int, dict[str, str]]]:
@@ -137,7 +157,7 @@ class Reader:
         key = end.key or (KeyPart("", "", "", "number", ""),)
         names = [f.column for f in plan.target.fields]
         return {
-            _key(key, r): (int(r["segue_h"]), {
+            _key(key, r): (mixed(int(r["segue_h"]), [r[f"segue_c{n}"] for n in plan.documents]), {
                 names[n]: literal(f.carrier, f.charset, r[f"segue_c{n}"]) for n, f in enumerate(end.fields)
             })
             for r in rows
@@ -181,6 +201,28 @@ def _show(field: Field, row: dict[str, Any], number: int) -> Any:
     text = text_of(data, field.charset)
     size = int(row[f"segue_l{number}"])
     return text if size <= SHOWN else f"{text}... ({size} bytes, SHA-256 {row[f'segue_d{number}']})"
+
+
+def mixed(row: int, documents: Sequence[bytes | str | None]) -> int:
+    """A row's hash together with what its JSON documents say, whatever the order of their keys and their spaces."""
+    if not documents:
+        return row
+    said = hashlib.sha256(row.to_bytes(8, "little"))
+    for text in documents:
+        said.update(b"N" if text is None else f"{len(meant := meaning(text))}:{meant}".encode())
+    return int.from_bytes(said.digest()[:8], "little")
+
+
+def meaning(text: bytes | str) -> str:
+    """A JSON document in one form; of two equal keys the last counts, as in the servers. What is no JSON is itself."""
+    try:
+        return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
+
+
+def _meant(text: bytes | str | None) -> str:
+    return "" if text is None else f"{meaning(text)}."
 
 
 def text_of(data: bytes, charset: str) -> str:
