@@ -39,6 +39,7 @@ SETS = {
     "java": PackageSet("bookworm", ("openjdk-17-jre-headless", "ecj", "libmariadb-java", "libc6")),
     "go": PackageSet("bookworm", ("golang-1.19-go", "golang-github-go-sql-driver-mysql-dev", "libc6")),
     "router": PackageSet("sid", ("mysql-router", "libc6")),
+    "toolkit": PackageSet("bookworm", ("percona-toolkit", "perl", "libc6")),
 }
 
 
@@ -168,6 +169,7 @@ _HOME = {
     "mysql": ("mysql", "mysql"), "mysqldump": ("mysql", "mysqldump"), "mariadb": ("mariadb", "mariadb"),
     "sysbench": ("tools", "sysbench"), "haproxy": ("tools", "haproxy"), "php": ("tools", "php8.2"),
     "python-mysqldb": ("tools", "python3.11"), "mysqlrouter": ("router", "mysqlrouter"),
+    "pt-table-sync": ("toolkit", "perl"), "pt-table-checksum": ("toolkit", "perl"),
 }  # fmt: skip
 
 
@@ -183,6 +185,12 @@ def tool(name: str) -> Tool:
         extensions = next((root / "usr/lib/php").glob("2*"))
         for module in ("mysqlnd", "mysqli"):
             argv += ["-d", f"extension={extensions}/{module}.so"]
+    elif name.startswith("pt-"):
+        argv.append(str(root / "usr/bin" / name))
+        perl = [p for top in ("share/perl5", "share/perl", "lib/*/perl5", "lib/*/perl", "lib/*/perl-base")
+                for p in root.glob(f"usr/{top}")]  # fmt: skip
+        deeper = [d for p in perl for d in p.iterdir() if d.is_dir() and d.name[0].isdigit()]
+        env = {"PERL5LIB": ":".join(map(str, [*deeper, *perl]))} | _client_plugins(root)
     elif name == "python-mysqldb":
         env = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}
         env |= _client_plugins(root)

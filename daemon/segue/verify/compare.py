@@ -239,7 +239,7 @@ def _key_text(value: bytes, row: dict[str, object], column: str) -> str:
 
 def next_step(step: int, took: float) -> int:
     """How many rows the next chunk gets when one of `step` rows took so many seconds."""
-    return max(100, min(MAX_STEP, step * 2, int(step * CHUNK_SECONDS / max(took, 1e-4))))
+    return max(100, min(MAX_STEP, step * 4, int(step * CHUNK_SECONDS / max(took, 1e-4))))
 
 
 async def both(one: Coroutine[Any, Any, A], two: Coroutine[Any, Any, B]) -> tuple[A, B]:
