@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PYTHONPATH := scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-unit lint types bench bench-apply bench-proxy bench-lag faults lab clean
+.PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-lag faults lab clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,10 +52,13 @@ lint: install ## ruff, and systemd's own check of the unit where it is installed
 types: install ## mypy, strict
 	@$(BIN)/mypy
 
-bench: bench-apply bench-proxy bench-lag ## All benchmarks, each against its named rival
+bench: bench-apply bench-codec bench-proxy bench-lag ## All benchmarks, each against its named rival
 
 bench-apply: install ## Segue against the servers' own multi-threaded replication
 	@$(BIN)/python benchmarks/apply.py $(ARGS)
+
+bench-codec: install ## Cost of reading rows, against mysql-replication's decoder
+	@$(BIN)/python benchmarks/codec.py $(ARGS)
 
 bench-proxy: install ## Segue's proxy against direct, HAProxy and MySQL Router; memory of idle clients
 	@$(BIN)/python benchmarks/proxy.py $(ARGS)

@@ -6,15 +6,22 @@ import contextlib
 import random
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from decimal import Decimal
 
+import zstandard
+
+from segue.binlog import events as ev
 from segue.binlog import jsonb
 from segue.binlog.decoder import Decoder
 from segue.binlog.events import BinlogError
 from segue.binlog.images import Head, Layout
+from segue.binlog.partial import apply
 from segue.binlog.positions import GtidSet
 from segue.binlog.rows import TableMap
+from segue.binlog.tagged import tagged_gtid
+from segue.binlog.values import deflate, inflate
 from segue.proxy.credentials import Credentials
 from segue.proxy.login import Login
 from segue.proxy.look import look
@@ -27,6 +34,8 @@ from segue.wire.login import Answer, ChangeUser, Greeting, switch_request
 from segue.wire.ok import changes, split_state
 from segue.wire.reply import ReplyTracker
 from tests.unit.events import UUID_TEXT, Builder
+
+TAGGED = bytes.fromhex("027000000002a4264612a1039c22c503cd02e50204f103000000020404060a7365675f3108000a040c7fb863a8ab0c61061085041283120b")
 
 GREETING = (
     b"\x0a9.7.4\0\x08\0\0\0" + b"12345678\0" + b"\xff\xf7" + b"\xff" + b"\2\0" + b"\xff\xdf" + b"\x15" + b"\0" * 10
@@ -93,10 +102,28 @@ def wire(data: bytes, dice: random.Random) -> None:
         pass
 
 
+def _payload(b: Builder) -> bytes:
+    inner = Builder(crc=False)
+    data = b"".join(p[1:] for p in (inner.query("BEGIN"), inner.table_map(1, "t"), inner.rows(1, b"x" * 40), inner.xid()))
+    packed = zstandard.compress(data)
+    return b.event(ev.TRANSACTION_PAYLOAD, b"\2\1\0\3\3\xfc" + len(data).to_bytes(2, "little") + b"\1\3\xfc" + len(packed).to_bytes(2, "little") + b"\0" + packed)
+
+
+_XID = "X'616263',X'71',7"
+_SQUEEZED = b"\1\0\0\0\0\0\1\0\2\xff\x82\0\x40" + zlib.compress(b"r" * 64)
+SCENES: tuple[Callable[[Builder], list[bytes]], ...] = (
+    lambda b: [b.gtid(11), b.query("BEGIN"), b.table_map(1, "t"), b.rows(1, b"x"), b.xid()],
+    lambda b: [b.gtid(11), _payload(b)],
+    lambda b: [b.event(ev.GTID_TAGGED, TAGGED), b.query("BEGIN"), b.table_map(1, "t"), b.event(166, _SQUEEZED), b.xid()],
+    lambda b: [b.gtid(11), b.query(f"XA START {_XID}"), b.table_map(1, "t"), b.rows(1, b"x"), b.query(f"XA END {_XID}"),
+               b.event(ev.XA_PREPARE, b"\0\7\0\0\0\3\0\0\0\1\0\0\0abcq"), b.gtid(12), b.query(f"XA COMMIT {_XID}")],
+)  # fmt: skip
+
+
 def binlog(data: bytes, dice: random.Random) -> None:
     one = Assembler(GtidSet(f"{UUID_TEXT}:1-10"), Route, Selection(["*"]), 1 << 20)
     b = Builder(crc=False)
-    packets = [b.description(), b.gtid(11), b.query("BEGIN"), b.table_map(1, "t"), b.rows(1, b"x"), b.xid()]
+    packets = [b.description(), *dice.choice(SCENES)(b)]
     number = dice.randrange(1, len(packets))
     spoilt = mutate(packets[number], dice) if dice.random() < 0.8 else b"\0" + data
     if len(spoilt) < 20:
@@ -136,6 +163,12 @@ def codec(data: bytes, dice: random.Random) -> None:
     """A table map, rows of it cut and read, and a JSON document by itself, each of them spoilt."""
     with contextlib.suppress(BinlogError):
         jsonb.decode(mutate(DOCUMENT, dice))
+    with contextlib.suppress(BinlogError):
+        apply(DOCUMENT, mutate(DIFFERENCES, dice))
+    with contextlib.suppress(BinlogError):
+        tagged_gtid(mutate(TAGGED, dice))
+    with contextlib.suppress(BinlogError):
+        inflate(mutate(deflate(b"x" * 500), dice))
     try:
         table = TableMap.parse(mutate(TABLE, dice) if dice.random() < 0.5 else TABLE)
         layout, decoder = Layout(table), Decoder(table.described)
@@ -156,6 +189,7 @@ def codec(data: bytes, dice: random.Random) -> None:
 DOCUMENT = jsonb.encode(
     jsonb.Document({"a": [1, -70000, "x" * 200, None, True, 1.5, {"b": Decimal("1.50")}], "t": jsonb.Temporal(12, "2024-01-01 00:00:00")})
 )
+DIFFERENCES = b"\0\x06$.a[0]\3\5\7\0" + b"\1\x05$.new\3\5\7\0" + b"\2\x03$.t"
 TARGETS: tuple[Callable[[bytes, random.Random], None], ...] = (wire, binlog, codec)
 CORPUS = (GREETING, ANSWER, REPLY, packet(ANSWER, 1), packet(GREETING, 0), b"")
 

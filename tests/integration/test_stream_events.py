@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.integration.test_replication import caught_up
+from tests.integration.feeding import Feeding
 
 from lab import Server
 
@@ -34,36 +34,35 @@ class Sessions:
 
 
 @pytest.fixture
-def rig(make_shop: Callable[..., Any], flavour: str) -> Iterator[tuple[Any, Sessions]]:
-    shop = make_shop(flavour, start=False)
-    for server in (shop.blue, shop.green):
+def rig(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> Iterator[tuple[Feeding, Sessions]]:
+    blue, green = pairs(flavour)
+    for server in (blue, green):
+        server.sql("CREATE DATABASE shop")
         server.sql(TABLE.format(json="JSON" if flavour == "mysql" else "LONGTEXT"))
-    shop.deployment.start()
-    yield shop, Sessions(shop.blue)
-    for server in (shop.blue, shop.green):
-        for form, length, _, data in server.sql("XA RECOVER"):
-            with contextlib.suppress(Exception):
-                server.sql(f"XA ROLLBACK '{data[:length]}','',{form}")
+    feeding = Feeding(blue, green)
+    feeding.start()
+    yield feeding, Sessions(blue)
+    feeding.stop()
+    for form, length, _, data in blue.sql("XA RECOVER"):
+        with contextlib.suppress(Exception):
+            blue.sql(f"XA ROLLBACK '{data[:length]}','',{form}")
 
 
-def same(shop: Any, table: str = "shop.many") -> None:
-    caught_up(shop.deployment, shop.blue, shop.green, table)
-
-
-def test_compressed_and_partial(rig: tuple[Any, Sessions], flavour: str) -> None:
-    shop, clients = rig
+def test_compressed_and_partial(rig: tuple[Feeding, Sessions], flavour: str) -> None:
+    feeding, clients = rig
+    blue = feeding.source
     if flavour == "mysql":
         clients.run("a", "SET SESSION binlog_transaction_compression = ON")
     else:
-        shop.blue.sql("SET GLOBAL log_bin_compress = ON")
+        blue.sql("SET GLOBAL log_bin_compress = ON")
     try:
         insert = "INSERT INTO shop.many VALUES ({0}, REPEAT('a', 1000), REPEAT(0x00, 60000), '{{\"k\": [1, \"x\"], \"n\": {0}}}')"
         clients.run("a", "BEGIN", *(insert.format(n) for n in range(60)), "COMMIT")  # 3.6 MB: more than a batch
         clients.run("a", "UPDATE shop.many SET a = 'changed' WHERE id < 10", "DELETE FROM shop.many WHERE id = 50")
-        same(shop)
+        feeding.same("shop.many")
     finally:
         if flavour == "mariadb":
-            shop.blue.sql("SET GLOBAL log_bin_compress = OFF")
+            blue.sql("SET GLOBAL log_bin_compress = OFF")
     for image in ("MINIMAL", "NOBLOB", "FULL"):
         clients.run("b", f"SET SESSION binlog_row_image = '{image}'",
                     f"UPDATE shop.many SET a = '{image}' WHERE id = 1", "UPDATE shop.many SET b = 'x' WHERE id = 2",
@@ -72,11 +71,12 @@ def test_compressed_and_partial(rig: tuple[Any, Sessions], flavour: str) -> None
         clients.run("b", "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
                     "UPDATE shop.many SET j = JSON_SET(j, '$.k[0]', 7, '$.new', 'v'), a = 'p' WHERE id BETWEEN 3 AND 6",
                     "UPDATE shop.many SET j = JSON_REMOVE(j, '$.k[1]') WHERE id = 4")  # fmt: skip
-    same(shop)
+    feeding.same("shop.many")
 
 
-def test_xa(rig: tuple[Any, Sessions], flavour: str) -> None:
-    shop, clients = rig
+def test_xa(rig: tuple[Feeding, Sessions], flavour: str) -> None:
+    feeding, clients = rig
+    green = feeding.target
 
     def xa(name: str, number: int, *more: str) -> None:
         clients.run(name, f"XA START '{name}'", f"INSERT INTO shop.many (id) VALUES ({number})", *more, f"XA END '{name}'")
@@ -84,58 +84,56 @@ def test_xa(rig: tuple[Any, Sessions], flavour: str) -> None:
     xa("one", 1)
     clients.run("one", "XA PREPARE 'one'")
     clients.run("between", "INSERT INTO shop.many (id) VALUES (2)")
-    shop.deployment.wait_for(lambda _s: shop.green.sql("SELECT COUNT(*) FROM segue.held") == [(1,)])
-    shop.deployment.wait_for(lambda _s: shop.green.sql("SELECT id FROM shop.many") == [(2,)])
+    feeding.wait(lambda: green.sql("SELECT COUNT(*) FROM segue.held") == [(1,)])
+    feeding.wait(lambda: green.sql("SELECT id FROM shop.many") == [(2,)])
     clients.run("one", "XA COMMIT 'one'")
-    same(shop)
-    shop.deployment.wait_for(lambda _s: shop.green.sql("SELECT COUNT(*) FROM segue.held") == [(0,)])
+    feeding.same("shop.many")
+    feeding.wait(lambda: green.sql("SELECT COUNT(*) FROM segue.held") == [(0,)])
     xa("two", 3, "SAVEPOINT s", "INSERT INTO shop.many (id) VALUES (4)", "ROLLBACK TO s", "INSERT INTO shop.many (id) VALUES (5)")
     clients.run("two", "XA COMMIT 'two' ONE PHASE")
     xa("three", 6)
     clients.run("three", "XA PREPARE 'three'", "XA ROLLBACK 'three'")
     xa("empty", 7, "DELETE FROM shop.many WHERE id = 7")
     clients.run("empty", "XA PREPARE 'empty'", "XA COMMIT 'empty'")
-    same(shop)
+    feeding.same("shop.many")
     # Prepared, then the replicator is gone for a while; ended from another session.
     xa("four", 8, "UPDATE shop.many SET b = REPEAT('x', 60000), a = 'large' WHERE id = 2")
     clients.run("four", "XA PREPARE 'four'")
     xa("five", 9)
     clients.run("five", "XA PREPARE 'five'")
-    shop.deployment.wait_for(lambda _s: shop.green.sql("SELECT COUNT(DISTINCT xid) FROM segue.held") == [(2,)])
-    shop.deployment.stop()
+    feeding.wait(lambda: green.sql("SELECT COUNT(DISTINCT xid) FROM segue.held") == [(2,)])
+    feeding.stop()
     for name in ("four", "five"):
         clients.drop(name)
     clients.run("between", "INSERT INTO shop.many (id) VALUES (10)", "XA COMMIT 'four'")
-    shop.deployment.start()
+    feeding.start()
     clients.run("between", "XA ROLLBACK 'five'", "INSERT INTO shop.many (id) VALUES (11)")
-    same(shop)
-    assert shop.green.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM shop.many") == [("1,2,3,5,8,10,11",)]
-    assert shop.green.sql("SELECT COUNT(*) FROM segue.held") == [(0,)]
+    feeding.same("shop.many")
+    assert green.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM shop.many") == [("1,2,3,5,8,10,11",)]
+    assert green.sql("SELECT COUNT(*) FROM segue.held") == [(0,)]
 
 
 @pytest.mark.parametrize("flavour", ["mysql"])
-def test_tagged_gtids(rig: tuple[Any, Sessions], flavour: str) -> None:
-    shop, clients = rig
+def test_tagged_gtids(rig: tuple[Feeding, Sessions], flavour: str) -> None:
+    """Read, kept in the progress, and asked for again."""
+    feeding, clients = rig
     clients.run("a", "SET SESSION gtid_next = 'AUTOMATIC:deploy'", "INSERT INTO shop.many (id) VALUES (1)", "INSERT INTO shop.many (id) VALUES (2)")
-    same(shop)
-    assert ":deploy:1-2" in shop.deployment.segue("status")[1]["replication"]["applied_position"]
-    shop.deployment.stop()
+    feeding.same("shop.many")
+    feeding.wait(lambda: feeding.applied is not None and ":deploy:1-2" in feeding.applied.text())
+    feeding.stop()
     clients.run("a", "INSERT INTO shop.many (id) VALUES (3)", "SET SESSION gtid_next = 'AUTOMATIC'", "INSERT INTO shop.many (id) VALUES (4)")
-    shop.deployment.start()
-    same(shop)
-    assert shop.deployment.segue("switchover")[1]["outcome"] == "done"
-    shop.green.sql("INSERT INTO shop.many (id) VALUES (5)")
-    caught_up(shop.deployment, shop.green, shop.blue, "shop.many")
-    assert shop.blue.sql("SELECT COUNT(*) FROM shop.many") == [(5,)]
+    feeding.start()
+    feeding.same("shop.many")
+    feeding.wait(lambda: feeding.applied is not None and ":deploy:1-3" in feeding.applied.text())
 
 
-def test_create_select(rig: tuple[Any, Sessions], flavour: str) -> None:
+def test_create_select(rig: tuple[Feeding, Sessions], flavour: str) -> None:
     """The stream waits for the table, then its rows come."""
-    shop, clients = rig
+    feeding, clients = rig
     clients.run("a", "INSERT INTO shop.many (id, a) VALUES (1, 'x'), (2, 'y')", "CREATE TABLE shop.copied (id INT PRIMARY KEY) SELECT id, a FROM shop.many",
                 "INSERT INTO shop.many (id) VALUES (3)")  # fmt: skip
-    shop.deployment.wait_for(lambda s: s["replication"]["state"] == "stopped")
-    shop.green.sql(shop.blue.sql("SHOW CREATE TABLE shop.copied")[0][1].replace("TABLE `copied`", "TABLE shop.copied"))
-    same(shop)
-    same(shop, "shop.copied")
-    assert shop.green.sql("SELECT COUNT(*) FROM shop.copied") == [(2,)]
+    feeding.wait(lambda: "shop.copied" in feeding.stopped)
+    feeding.target.sql(feeding.source.sql("SHOW CREATE TABLE shop.copied")[0][1].replace("TABLE `copied`", "TABLE shop.copied"))
+    feeding.same("shop.many")
+    feeding.same("shop.copied")
+    assert feeding.target.sql("SELECT COUNT(*) FROM shop.copied") == [(2,)]

@@ -1,8 +1,14 @@
-"""What a lab server wrote into its binlog, read from its file."""
+"""What a lab server wrote into its binlog, read from its file; and mysql-replication's opinion of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from pymysql.protocol import MysqlPacket
+from pymysqlreplication import row_event
+from pymysqlreplication.packet import BinLogPacketWrapper
 
 from lab import Server
 from segue.binlog import events as ev
@@ -53,3 +59,29 @@ class Recorder:
                     head, at = Layout(seen).head(event.kind, event.body[8:])
                     self._rows.setdefault(seen.table, []).append((seen, event.kind, head, event.body[8 + at :]))
         return self._rows.get(table, [])
+
+
+_ROW_EVENTS = (row_event.WriteRowsEvent, row_event.UpdateRowsEvent, row_event.DeleteRowsEvent, row_event.TableMapEvent)
+
+
+class SecondOpinion:
+    """mysql-replication's decoder, fed with events instead of a connection."""
+
+    def __init__(self, flavour: str) -> None:
+        self._tables: dict[int, Any] = {}
+        # All that it asks of a connection as long as the metadata is FULL.
+        self._connection = SimpleNamespace(charset="utf8mb4", _get_dbms=lambda: flavour)
+
+    def rows(self, raw: bytes) -> list[dict[str, Any]] | None:
+        """Rows of a row event (with header and CRC32) by column name; None for other events. Its own errors."""
+        wrapped = BinLogPacketWrapper(
+            MysqlPacket(b"\0" + raw, "utf8"), self._tables, self._connection, (9, 7, 0), True, _ROW_EVENTS,
+            None, None, None, None, False, False, False, True, False,
+        )  # fmt: skip
+        event = wrapped.event
+        if event is None:
+            return None
+        if isinstance(event, row_event.TableMapEvent):
+            self._tables[event.table_id] = event.get_table()
+            return None
+        return list(event.rows)
