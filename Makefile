@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PYTHONPATH := scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-lag faults lab clean
+.PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-lag faults lab clean cases campaign-ddl campaign-kill large
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,19 @@ bench-lag: install ## Lag of a caught-up replicator at half of the source's peak
 
 faults: install ## The fault campaign: RUNS=20 SEED=n FLAVOUR=both|mysql|mariadb ONLY=text
 	@$(BIN)/python -m faults --runs $(or $(RUNS),20) $(if $(SEED),--seed $(SEED)) --flavour $(if $(filter command line,$(origin FLAVOUR)),$(FLAVOUR),both) $(if $(ONLY),--only '$(ONLY)')
+
+cases: install ## Every case of tests/cases: the table of groups x pairing x path (ARGS="name ..." for some)
+	@$(BIN)/python -m casebook $(ARGS)
+
+campaign-ddl: install ## A DDL every 5 seconds under load, with on_ddl = apply and with stop (FLAVOUR=, SECONDS_EACH=60)
+	@for mode in apply stop; do $(BIN)/python -m ddl_campaign --flavour $(FLAVOUR) --mode $$mode \
+	  --seconds $(or $(SECONDS_EACH),60) || exit 1; done
+
+campaign-kill: install ## The replicator killed twenty times with re-written, statement and keyless tables
+	@SEGUE_KILLS=20 $(BIN)/python -m pytest -q tests/faults/test_kill_paths.py $(ARGS)
+
+large: install ## One transaction of a million rows, one value of 64 MB: memory, and what is said (FLAVOUR=, ARGS=)
+	@$(BIN)/python -m large --flavour $(FLAVOUR) $(ARGS)
 
 lab: install ## A pair of real servers to try things on (BLUE=mysql GREEN=mariadb), until Ctrl-C
 	@$(BIN)/python -m lab up $(or $(BLUE),mysql) $(or $(GREEN),mysql)

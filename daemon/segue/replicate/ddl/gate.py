@@ -123,7 +123,8 @@ class Gate:
                     tries += 1
             missing = await self._missing(look)
             if not missing:
-                log.warning("a DDL of the source was passed: the target has it", statement=ddl.shown, at=ddl.at)
+                why = refused or "the target has it"
+                log.warning("a DDL of the source was passed and not run", statement=ddl.shown, at=ddl.at, why=why)
                 return
             self._wait_for(ddl, refused, missing)
             with contextlib.suppress(TimeoutError):
