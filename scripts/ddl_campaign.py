@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pymysql
+
 import workload
 from lab import Deployment, Lab, Server
 from lab.deployment import APP_PASSWORD
@@ -101,7 +103,7 @@ def campaign(deployment: Deployment, blue: Server, green: Server, *, mode: str, 
         for text in statements():
             if time.monotonic() > end:
                 break
-            blue.sql(text)
+            _insistent(blue, text)
             if not text.startswith("INSERT"):
                 ran += 1
                 time.sleep(every)
@@ -129,6 +131,19 @@ def campaign(deployment: Deployment, blue: Server, green: Server, *, mode: str, 
         raise LabError(f"{verdict} {operator.wrong}")
     return {"statements": ran, "by_operator": len(operator.done), "acknowledged": verdict.acknowledged,
             "client_errors": told["errors"]}  # fmt: skip
+
+
+def _insistent(server: Server, text: str) -> None:
+    """Again after a deadlock with the clients."""
+    for _ in range(20):
+        try:
+            server.sql(text)
+        except pymysql.err.OperationalError as error:
+            if error.args[0] not in (1205, 1213):
+                raise
+        else:
+            return
+    raise LabError(f"deadlocks without end: {text}")
 
 
 def contents(server: Server) -> dict[str, Any]:

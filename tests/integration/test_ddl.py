@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import ddl_campaign
 from lab import Server
 
 pytestmark = pytest.mark.servers
@@ -256,3 +257,12 @@ def test_killed_while_the_target_still_runs_it(make_shop: Callable[..., Any], fl
         holder.rollback()
     same(shop)
     assert shop.green.sql("SELECT state FROM segue.ddl") == [("done",)]
+
+
+@pytest.mark.parametrize(("flavour", "mode"), [("mysql", "stop"), ("mariadb", "apply")])
+def test_ddl_under_load(make_shop: Callable[..., Any], flavour: str, mode: str) -> None:
+    """The short form of `make campaign-ddl`."""
+    shop = make_shop(flavour, replicate=f'on_ddl = "{mode}"')
+    told = ddl_campaign.campaign(shop.deployment, shop.blue, shop.green, mode=mode, seconds=6.0, every=0.5, clients=3)
+    assert told["statements"] > 0
+    assert told["acknowledged"] > 0
