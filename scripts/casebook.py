@@ -30,6 +30,7 @@ from segue.binlog.positions import parse
 from segue.config import Endpoint, Replicate
 from segue.errors import SegueError
 from segue.flavour import detect
+from segue.log import configure
 from segue.replicate import progress
 from segue.replicate.applier import Applier
 from segue.replicate.assembler import Stop
@@ -428,6 +429,7 @@ def _open_accounts(server: Server) -> None:
 
 def main() -> None:
     """Run and print: a line per group, a column per pairing and path."""
+    configure(process="cases", level="error")
     cases = read_all(sys.argv[1:])
     with Lab() as lab:
         servers: dict[str, tuple[Server, Server]] = {}

@@ -234,6 +234,8 @@ class Feed:
                     await self._decide(found)
                 else:
                     await self._hand_over()
+            if self._planner.reached(assembler.position):
+                assembler.forget_tables()
             self._work.set()
 
     async def _hand_over(self) -> None:
@@ -322,7 +324,7 @@ class Feed:
             self._idle.clear()
             await self._idle.wait()
         await self._gate.let_pass(ddl)
-        self._planner = await self._sides.plan()
+        self._planner = await self._sides.plan(ddl.statement.touched_schemas)
         self._assembler.forget_tables()
         self._assembler.passed()
         self.hurry()

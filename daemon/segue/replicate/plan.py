@@ -6,6 +6,9 @@ present one; the source's present one only fills in what no table map tells.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from segue.binlog.positions import Position
 from segue.binlog.rows import TableMap
 from segue.binlog.tablemap import table_map
 from segue.errors import SegueError
@@ -19,12 +22,19 @@ MENDS = "Make the definitions fit (segue check shows each), map them in [[replic
 
 
 class Planner:
-    """Decides from both sides' definitions, read at connect and after each DDL."""
+    """Decides from both sides' definitions, read at connect and after each DDL.
+
+    The stream may be behind the moment at which the source's were read, and rows from before an ALTER must not be
+    judged by what it made. So until the stream has reached `read_at`, what no table map tells is not compared.
+    """
 
     def __init__(  # noqa: PLR0917 - both sides, twice
-        self, mapping: Mapping, source: Tables, target: Tables, sides: Sides, collations: Collations, flavour: Flavour
-    ) -> None:
+        self, mapping: Mapping, source: Tables, target: Tables, sides: Sides, collations: Collations, flavour: Flavour,
+        read_at: Position,
+    ) -> None:  # fmt: skip
         """`collations` are the source's, `flavour` is the target's."""
+        self._read_at = read_at
+        self._ahead = True
         self._mapping = mapping
         self._source = source
         self._target = target
@@ -44,12 +54,20 @@ class Planner:
             source = from_event(event, self._collations, self._source.get(key))
         except SegueError as error:
             raise Stop(error.message, mend=error.mend) from None
-        made = compare(source, self._target.get(mapping.target), mapping, self._sides)
+        sides = replace(self._sides, foreign_keys_known=not self._ahead)
+        made = compare(source, self._target.get(mapping.target), mapping, sides)
         if made.blocked:
             raise Stop("; ".join(f.sentence for f in made.blocked), mend=" ".join(
                 dict.fromkeys(f.mend for f in made.blocked if f.mend)) or MENDS)  # fmt: skip
         self.paths[key] = made.path
         return self._route(event, made)
+
+    def reached(self, position: Position) -> bool:
+        """True once, when the stream has come to where the definitions were read: ask about each table again."""
+        if not self._ahead or not position.contains(self._read_at):
+            return False
+        self._ahead = False
+        return True
 
     def _route(self, event: TableMap, made: Comparison) -> Route:
         target = made.target

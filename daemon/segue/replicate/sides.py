@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from segue.binlog.positions import FilePosition, GtidSet, MariaGtid, parse
+from segue.binlog.positions import Position, parse
 from segue.errors import ConnectionLost, SegueError
 from segue.flavour import Flavour
 from segue.replicate.applier import Applier
 from segue.replicate.ddl.target import Target
 from segue.replicate.order import Order
 from segue.replicate.plan import Planner
-from segue.schema import Sides, read_tables
+from segue.schema import Sides, Tables, read_tables
 from segue.sql import Connection, connect, quote
-
-Position = GtidSet | MariaGtid | FilePosition
 
 
 class BothSides:
@@ -29,31 +27,48 @@ class BothSides:
         self._source, self._flavour = source
         self._applier = applier
         self._here = here
+        self._source_tables: Tables | None = None
+        self._target_tables: Tables = {}
 
     def _alive(self) -> Connection:
         if self._source.closed:
             raise ConnectionLost(2013, "the connection for definitions broke", where=self._order.source_where)
         return self._source
 
-    async def plan(self) -> Planner:
-        """From both sides' present definitions."""
+    async def plan(self, schemas: set[str] | None = None) -> Planner:
+        """From both sides' definitions: of these schemas of the source as they are now, of others as last read.
+
+        With many tables most of a statement's time would else go into reading what it does not concern.
+        """
         order, there = self._order, self._applier.flavour
+        if self._source_tables is None:
+            schemas = None
         target = await connect(order.target, where=order.target_where, program="segue-replicate")
         try:
+            source_tables = await read_tables(self._alive(), order.mapping, schemas)
+            target_tables = await read_tables(target, order.mapping.inverse(), schemas and self._on_target(schemas))
+            if schemas is not None:
+                known, wanted = self._source_tables or {}, self._on_target(schemas)
+                source_tables |= {k: t for k, t in known.items() if k[0] not in schemas}
+                target_tables |= {k: t for k, t in self._target_tables.items() if k[0] not in wanted}
+            self._source_tables, self._target_tables = source_tables, target_tables
             return Planner(
-                order.mapping,
-                await read_tables(self._alive(), order.mapping),
-                await read_tables(target, order.mapping.inverse()),
+                order.mapping, source_tables, target_tables,
                 Sides(self._flavour.name, there.name, self._flavour.cascades_logged, self._applier.binlog_allowed),
-                await self._flavour.collations(self._alive()),
-                there,
-            )
+                await self._flavour.collations(self._alive()), there, await self._position(),
+            )  # fmt: skip
         finally:
             with contextlib.suppress(SegueError):
                 await target.close()
 
+    def _on_target(self, schemas: set[str]) -> set[str]:
+        """The target's schemas that hold tables of these schemas of the source."""
+        mapping = self._order.mapping
+        whole = {mapping.table(s, "").target[0] for s in schemas}
+        return whole | {rule.target[0] for rule in mapping.rules() if rule.source[0] in schemas}
+
     async def differences(self, tables: set[tuple[str, str]]) -> list[str]:
-        return (await self.plan()).differences(tables)
+        return (await self.plan({schema for schema, _ in tables})).differences(tables)
 
     async def source_has(self, table: tuple[str, str]) -> bool:
         found = await self._alive().query(
@@ -64,8 +79,10 @@ class BothSides:
 
     async def source_moved_on(self) -> bool:
         """Whether there is anything behind the present transaction on the source."""
-        now = parse(await self._flavour.position(self._alive()), mariadb=self._flavour.dump_is_mariadb)
-        return not self._here().contains(now)
+        return not self._here().contains(await self._position())
+
+    async def _position(self) -> Position:
+        return parse(await self._flavour.position(self._alive()), mariadb=self._flavour.dump_is_mariadb)
 
     async def open_target(self) -> Target:
         order = self._order

@@ -35,6 +35,8 @@ class Sides:
     """The source writes what foreign keys cascade into its binlog (MySQL from 9.6)."""
     binlog_allowed: bool = True
     """The target lets us apply rows by BINLOG; else all goes by statements."""
+    foreign_keys_known: bool = True
+    """False while the source's foreign keys are not known for the moment that the rows are of: then they are not compared."""
 
     def back(self) -> Sides:
         return Sides(self.target, self.source)
@@ -154,7 +156,8 @@ class _Comparer:
         for column in match.added:
             self._added(column)
         self._keys()
-        self._foreign_keys()
+        if self._sides.foreign_keys_known:
+            self._foreign_keys()
         self._engine()
         if not self._sides.binlog_allowed and not self._made.sql:
             self._made.sql.append("the target does not let Segue use BINLOG")

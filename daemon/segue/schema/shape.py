@@ -98,7 +98,7 @@ def _code_and_meta(column: Column) -> tuple[int, bytes]:
 def from_event(event: TableMap, collations: Collations, today: Table | None) -> Table:
     """The table as it was when the event was written, as far as its table map tells.
 
-    What no table map tells (generated columns, other unique keys, MariaDB's uuid) is taken from today's definition
+    What no table map tells (generated columns, other unique keys, foreign keys, MariaDB's uuid) is taken from today's definition
     where the column is the same. Raises SegueError when the table map has no column names and does not look like
     today's definition either.
     """
@@ -118,7 +118,7 @@ def from_event(event: TableMap, collations: Collations, today: Table | None) -> 
         here = {n.lower() for n in names}
         keys += [k for k in today.keys if (k.name != "PRIMARY" or not event.names) and set(k.names) <= here]
     engine = today.engine if today else "InnoDB"
-    return Table(event.schema, event.table, engine, columns, tuple(keys))
+    return Table(event.schema, event.table, engine, columns, tuple(keys), foreign_keys=today.foreign_keys if today else ())
 
 
 def _column(seen: ct.Column, name: str, collations: Collations, today: Column | None) -> Column:

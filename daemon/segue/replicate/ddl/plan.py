@@ -52,7 +52,8 @@ def runnable(statement: Statement, database: str, mapping: Mapping) -> Runnable 
 
 
 def _whole_schema(statement: Statement, database: str, mapping: Mapping) -> Runnable | str:
-    if mapping.rules() or mapping.table(statement.schema, "").target[0] != statement.schema:
+    ruled = any(statement.schema in {rule.source[0], rule.target[0]} for rule in mapping.rules())
+    if ruled or mapping.table(statement.schema, "").target[0] != statement.schema:
         return "tables of the schema have other names on the target"
     return Runnable(statement.text, database if statement.kind == "object" else "", ())
 

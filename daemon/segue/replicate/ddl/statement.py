@@ -68,6 +68,13 @@ class Statement:
         """Every table that is changed, old and new names."""
         return self.tables + self.renamed
 
+    @property
+    def touched_schemas(self) -> set[str] | None:
+        """Whose definitions it may change; None when any."""
+        if self.kind == "unknown":
+            return None if self.schemas is None else set(self.schemas)
+        return {n.schema for n in self.names} | ({self.schema} if self.schema else set())
+
     def concerns(self, selected: Selected) -> bool:
         """Whether it may touch what is replicated."""
         match self.kind:
