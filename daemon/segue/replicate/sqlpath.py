@@ -77,7 +77,8 @@ class SqlTable:
         self._writes: list[_Write] = []
         self._constants: list[tuple[bytes, bytes]] = []
         for index, step in sorted(comparison.steps.items()):
-            if index not in comparison.computed:
+            # What both sides generate is in the image too, but no statement may give it.
+            if index not in comparison.computed and not target.columns[index].generated:
                 self._column(index, step, comparison, event)
         self._still = [(w.index, _quoted(c)) for w, c in self._all_writes(target) if c.on_update]
         self._still += [(-1, _quoted(c)) for c in target.columns if c.on_update and c.name not in self._written(target)]

@@ -154,7 +154,8 @@ class Gate:
             case "unknown":
                 return [f"it is not understood here ({statement.uncertain})"]
             case "object":
-                return []  # no row depends on it
+                # No row depends on it, but who asked for it to be run is told that it was not.
+                return ["it was not run there"] if self._on_ddl == "apply" else []
             case "database":
                 return await self._missing_schema(look)
         wanted = self._wanted(look.ddl)
