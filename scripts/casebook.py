@@ -276,6 +276,8 @@ class Run:
     async def _refusals(self) -> None:
         """What the comparison says beforehand; the same sentences stop the stream."""
         chosen = [c for c in self.cases if c.refused and not self.outcomes[c.name].wrong]
+        if not chosen:
+            return
         order = self._order(chosen, "cases")
         source = await connect(self._endpoints[0])
         flavour = await detect(source)
