@@ -154,8 +154,7 @@ class Gate:
             case "unknown":
                 return [f"it is not understood here ({statement.uncertain})"]
             case "object":
-                # No row depends on it, but who asked for it to be run is told that it was not.
-                return ["it was not run there"] if self._on_ddl == "apply" else []
+                return []  # no row depends on it
             case "database":
                 return await self._missing_schema(look)
         wanted = self._wanted(look.ddl)
