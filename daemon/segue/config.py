@@ -128,6 +128,7 @@ class Replicate(_Strict):
 
 class Proxy(_Strict):
     listen: Address = "127.0.0.1:6446"
+    standby_listen: Address | None = None
     workers: int = Field(default=1, ge=1, le=64)
     drain_timeout: float = Field(default=5.0, gt=0, le=3600)
     max_pause: float = Field(default=10.0, gt=0, le=3600)
@@ -141,6 +142,12 @@ class Proxy(_Strict):
     failed_login_window: float = Field(default=60.0, gt=0, le=86400)
     proxy_protocol_from: list[Cidr] = Field(default_factory=list, max_length=256)
     compression: list[Literal["zlib", "zstd"]] = ["zlib", "zstd"]
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Proxy:
+        if self.standby_listen == self.listen:
+            raise ValueError("standby_listen and listen are the same address; the standby needs a port of its own")
+        return self
 
     def limits(self) -> dict[str, Any]:
         """What a worker's door keeps to, see `proxy.limits`."""

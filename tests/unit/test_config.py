@@ -71,6 +71,7 @@ def test_every_key(file: Path) -> None:
         ("workers = 2", 'workers = "x"', "proxy.workers"),
         ("drain_timeout = 5.0", "drain_timeout = -1", "proxy.drain_timeout"),
         ('listen = "0.0.0.0:6446"', 'listen = "6446"', "HOST:PORT"),
+        ("max_clients = 500", 'standby_listen = "0.0.0.0:6446"', "same address"),
         ("max_clients = 500", "max_clients = -1", "proxy.max_clients"),
         ("connect_timeout = 5.0", "connect_timeout = 0", "proxy.connect_timeout"),
         ("idle_timeout = 3600.0", "idle_timeout = -5", "proxy.idle_timeout"),

@@ -45,6 +45,9 @@ def status(value: dict[str, Any]) -> RenderableType:
         f"{proxy['clients']} ({proxy['in_transaction']} in a transaction, {proxy['held']} held,"
         f" {proxy['dropped']} dropped so far) on {proxy['listen']}",
     )
+    if standby := proxy.get("standby"):
+        text = f"{standby['clients']} on {standby['listen']}, to {standby['side']}, the standby (read-only)"
+        table.add_row("looking at standby", escape(text))
     turned_away = {**proxy.get("refused", {}), **proxy.get("timed_out", {})}
     if any(turned_away.values()):
         table.add_row("", ", ".join(f"{n} {_WHY[k]}" for k, n in turned_away.items() if n and k in _WHY))

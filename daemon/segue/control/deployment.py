@@ -13,6 +13,7 @@ from segue.control.feed import FeedControl
 from segue.control.keeper import Keeper
 from segue.control.reload import changes
 from segue.control.sessions import SessionMoves
+from segue.control.standby import StandbyPort
 from segue.control.verification import Verification, refusal
 from segue.control.workers import Workers
 from segue.errors import Refused, SegueError
@@ -48,6 +49,7 @@ class Control:
         self.verification = Verification(self.config.deployment.name, self.drain_replication)
         self.workers: Workers | None = None
         self.moves: SessionMoves | None = None
+        self.standby_port: StandbyPort | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._paused_until: asyncio.TimerHandle | None = None
 
@@ -138,6 +140,10 @@ class Control:
             self.spawn(self.moves.end())
         return result
 
+    async def turn_standby(self, standby: Server) -> None:
+        if self.standby_port is not None:
+            await self.standby_port.turn(standby)
+
     # -- start and stop ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -146,6 +152,8 @@ class Control:
         workers = self.workers = Workers(self.config.proxy, self._client_certificate(), self.source)
         self.moves = SessionMoves(workers)
         workers.answer_facts = self.moves.facts
+        if (address := self.config.proxy.standby_listen) is not None:
+            self.standby_port = StandbyPort(address, self.config.proxy, self._client_certificate(), self.target)
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
         recovered = await self.conductor.recover()
         if recovered is None:
@@ -154,6 +162,8 @@ class Control:
         self.feed.launch()
         await workers.start()
         self.spawn(self.verification.follow(self.config, self.source, self.target))
+        if self.standby_port is not None:
+            self.standby_port.start(self.target)
         self.journal.mark_seen()
         self.spawn(self.keeper.run())
         if self.config.admin.http is not None:
@@ -165,6 +175,8 @@ class Control:
             task.cancel()
         if self.workers is not None:
             await self.workers.stop(self.drain_timeout)
+        if self.standby_port is not None:
+            await self.standby_port.stop()
         try:
             await self.feed.stop()
         except (SegueError, TimeoutError) as error:
@@ -226,7 +238,8 @@ class Control:
         if self.workers is None:
             return {"clients": 0, "in_transaction": 0, "held": 0, "dropped": 0, "relocated": 0, "accepted": 0,
                     "listen": self.config.proxy.listen, "workers": []}  # fmt: skip
-        return await self.workers.status()
+        standby = None if self.standby_port is None else await self.standby_port.status()
+        return await self.workers.status() | {"standby": standby}
 
     async def switchover(self, timeout: float) -> dict[str, Any]:
         """Swap the roles. Raises Refused with the reason when it was aborted; everything is as before then."""
@@ -312,6 +325,8 @@ class Control:
                 await self.workers.redirect(self.source)
         if "proxy" in changed and self.workers is not None:
             await self.workers.reconfigure(new.proxy)
+            if self.standby_port is not None:
+                await self.standby_port.reconfigure(new.proxy)
         if set(changed) & {"blue", "green", "replicate"}:
             await self.stop_replication()
             await self.start_replication(self.source, self.target, self.epoch)

@@ -33,7 +33,7 @@ class Workers:
         self.holding = False
         self.answer_facts: Callable[[list[int]], Awaitable[dict[str, Any]]] | None = None
         """What control can tell workers about connections of the active server."""
-        self._listeners = _listen(proxy.listen, proxy.workers)
+        self._listeners = listen(proxy.listen, proxy.workers)
         self._ledger = shared_memory(proxy.workers)
         self._children = [
             Child(
@@ -141,7 +141,7 @@ def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-def _listen(address: str, workers: int) -> list[socket.socket]:
+def listen(address: str, workers: int, key: str = "proxy.listen") -> list[socket.socket]:
     """One listening socket per worker on the shared port, held here so that a worker's death closes no port.
 
     Raises ConfigError when the port is taken. With SO_REUSEPORT a second daemon could share it unnoticed, so
@@ -170,7 +170,7 @@ def _listen(address: str, workers: int) -> list[socket.socket]:
         for listener in listeners:
             listener.close()
         raise ConfigError(
-            f"cannot listen on proxy.listen = {address}: {error.strerror}",
+            f"cannot listen on {key} = {address}: {error.strerror}",
             mend="Stop what uses that port, or give another one",
         ) from None
     return listeners

@@ -91,6 +91,8 @@ class Worker:
             case "backend":
                 self.active, self._active_message = Backend(args["active"]), args["active"]
                 return None
+            case "turn":
+                return self._turn(args["active"])
             case "limits":
                 self.door.limits = Limits.from_message(args["limits"])
                 return None
@@ -289,6 +291,14 @@ class Worker:
         await asyncio.gather(*(self._follow(s) for s in late))
         self.adoption = None
         return {"relocated": self._relocated - relocated, "dropped": self._dropped - dropped, "lost": self.lost}
+
+    def _turn(self, active: dict[str, Any]) -> dict[str, Any]:
+        """The port on the standby: its sessions end, later ones go to the new standby."""
+        self.active = Backend(active)
+        ended = list(self.sessions)
+        for session in ended:
+            session.dismiss(1053, "08S01", "the roles have changed and this is the standby's port; connect again")
+        return {"ended": len(ended)}
 
     async def _stop(self, timeout: float) -> dict[str, Any]:
         """Stop accepting, let clients leave at safe points, then close what is left."""
