@@ -13,7 +13,10 @@ _PR_SET_DUMPABLE = 4
 
 
 def harden() -> None:
-    """Credentials pass through this memory: no core dumps, no ptrace by the same user."""
+    """Credentials pass through this memory: no core dumps, no ptrace by the same user.
+
+    A limit of 0 does not stop a core pattern that is a pipe, the flag does (core(5)).
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 

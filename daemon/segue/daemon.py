@@ -11,6 +11,7 @@ import uvloop
 
 from segue.admin import systemd
 from segue.admin.server import DEFAULT_TIMEOUT, AdminServer
+from segue.child import harden
 from segue.control import Control
 from segue.errors import SegueError
 from segue.log import configure, get_logger
@@ -20,7 +21,7 @@ log = get_logger("daemon")
 
 def run(path: Path) -> None:
     """Run until told to stop. Raises SegueError when it cannot start, with nothing changed."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # credentials are in memory
+    harden()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
     configure(process="control")

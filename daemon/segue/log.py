@@ -6,12 +6,14 @@ Enters: a name and key-value facts. Secrets never: values under a key that names
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Any
 
 import orjson
 import structlog
 
+_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR"})
 _SECRET_KEYS = frozenset({"password", "passwd", "secret", "token", "auth", "scramble"})
 
 
@@ -27,8 +29,13 @@ def _to_json(event: Any, **_kw: Any) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
-def configure(*, process: str, level: str = "info", json: bool | None = None) -> None:
-    """Set up logging for this process. `json=None`: console on a terminal, JSON otherwise."""
+def configure(*, process: str, level: str | None = None, json: bool | None = None) -> None:
+    """Set up logging for this process. `json=None`: console on a terminal, JSON otherwise.
+
+    Without `level` it is SEGUE_LOG_LEVEL (debug, info, warning, error), which children inherit, or info.
+    """
+    named = (level or os.environ.get("SEGUE_LOG_LEVEL") or "info").upper()
+    number = getattr(logging, named) if named in _LEVELS else logging.INFO
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -43,7 +50,7 @@ def configure(*, process: str, level: str = "info", json: bool | None = None) ->
     )
     structlog.configure(
         processors=shared + tail,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

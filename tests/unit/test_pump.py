@@ -100,6 +100,20 @@ def test_a_walk_ends_where_the_tracker_ends_or_leaves_the_chunk_alone(data: st.D
             assert after == tracker.snapshot()
 
 
+def test_a_chunk_of_out_parameters_is_not_handed_over() -> None:
+    """Their last EOF lacks MORE_RESULTS though an OK follows: only the tracker remembers that."""
+    tracker = reply.ReplyTracker()
+    tracker.state = reply.FIRST
+    tracker.feed(packet(b"\1", 1) + packet(b"\3def" + bytes(20), 2) + packet(b"\xfe\0\0\2\x10", 3))
+    assert tracker.state == reply.ROWS
+    assert not tracker.between_packets
+    tracker.feed(packet(b"\0\0", 4) + packet(b"\xfe\0\0\2\0", 5))
+    assert tracker.state == reply.FIRST
+    assert tracker.between_packets
+    tracker.feed(packet(b"\0\0\0\2\0\0\0", 6))
+    assert tracker.state == reply.IDLE
+
+
 @pytest.mark.parametrize("deprecate_eof", [False, True])
 def test_a_usual_reply_is_walked(deprecate_eof: bool) -> None:
     end = b"\xfe\0\0\x03\0\0\0" if deprecate_eof else b"\xfe\0\0\x03\0"

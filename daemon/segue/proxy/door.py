@@ -93,8 +93,9 @@ class Door:
         self._ledger.clients(clients)
 
     def entered(self, session: Session) -> None:
-        """Logged in."""
+        """Logged in, or another user now."""
         self._entering.pop(session, None)
+        log.debug("client logged in", client=session.address, user=session.user)
 
     def gone(self, session: Session) -> None:
         self._entering.pop(session, None)

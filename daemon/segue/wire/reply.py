@@ -105,8 +105,8 @@ class ReplyTracker:
 
     @property
     def between_packets(self) -> bool:
-        """No packet is half here whose meaning matters."""
-        return not self._rest
+        """No packet is half here whose meaning matters, nor do OUT parameters go on whose end does not say so."""
+        return not self._rest and not self._out_params
 
     def snapshot(self) -> Snapshot:
         """What somebody else needs to go on, where `between_packets`."""
