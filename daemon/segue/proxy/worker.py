@@ -294,7 +294,7 @@ class Worker:
 
     def _turn(self, active: dict[str, Any]) -> dict[str, Any]:
         """The port on the standby: its sessions end, later ones go to the new standby."""
-        self.active = Backend(active)
+        self.active, self._active_message = Backend(active), active
         ended = list(self.sessions)
         for session in ended:
             session.dismiss(1053, "08S01", "the roles have changed and this is the standby's port; connect again")
