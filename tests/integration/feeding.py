@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ LIMIT = 60.0
 
 
 class Feeding:
-    """Begins at the source's present position. `start` and `stop` at will; `stop` kills nothing, it ends in order."""
+    """Begins at the source's present position. `start` and `stop` (in order) or `cut` (not) at will."""
 
     def __init__(self, source: Server, target: Server, **replicate: Any) -> None:
         self.source, self.target = source, target
@@ -58,7 +59,17 @@ class Feeding:
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._feed = Feed(self.order, lambda: None)
-        await self._feed.run()
+        self._task = asyncio.ensure_future(self._feed.run())
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    def cut(self) -> None:
+        """As if the process had died: connections closed at once, whatever was under way."""
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._thread is not None:
+            self._thread.join(LIMIT)
+            assert not self._thread.is_alive()
+        self._thread = None
 
     def stop(self) -> None:
         feed, thread = self._feed, self._thread

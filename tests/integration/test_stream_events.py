@@ -102,7 +102,7 @@ def test_xa(rig: tuple[Feeding, Sessions], flavour: str) -> None:
     xa("five", 9)
     clients.run("five", "XA PREPARE 'five'")
     feeding.wait(lambda: green.sql("SELECT COUNT(DISTINCT xid) FROM segue.held") == [(2,)])
-    feeding.stop()
+    feeding.cut()
     for name in ("four", "five"):
         clients.drop(name)
     clients.run("between", "INSERT INTO shop.many (id) VALUES (10)", "XA COMMIT 'four'")

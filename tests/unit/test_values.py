@@ -140,10 +140,10 @@ RECORDED = [
     (ct.with_fraction(column(ct.TIMESTAMP, b""), 1), "7fffffff09", "2038-01-19 03:14:07.9"),
     (ct.with_fraction(column(ct.DATETIME, b""), 3), "00422a83bcc32e", "2024-01-02 03:04:05.678"),
     (ct.with_fraction(column(ct.TIMESTAMP, b""), 6), "65937d250a5bf5", "2024-01-02 03:04:05.678901"),
-    # MariaDB 11.5 and later: TIMESTAMP until 2106
-    (column(ct.TIMESTAMP2, b"\0"), "ffffffff", "2106-02-07 06:28:15"), (column(ct.TIMESTAMP2, b"\6"), "800000000f423f", "2038-01-19 03:14:08.999999"),
-    # MariaDB 11.7 and later: VECTOR travels as VARBINARY
-    (column(ct.VARCHAR, b"\x0c\0"), "0c0000803f00000040000040c0", bytes.fromhex("0000803f00000040000040c0")),
+    # MariaDB 11.8.9: TIMESTAMP until 2106, VECTOR travels as VARBINARY
+    (column(ct.TIMESTAMP2, b"\0"), "ffffffff", "2106-02-07 06:28:15"), (column(ct.TIMESTAMP2, b"\0"), "80000000", "2038-01-19 03:14:08"),
+    (column(ct.TIMESTAMP2, b"\6"), "ffffffff0f423f", "2106-02-07 06:28:15.999999"),
+    (column(ct.VARCHAR, b"\x0c\0"), "0c0000803f000000c00000003f", bytes.fromhex("0000803f000000c00000003f")),
 ]  # fmt: skip
 
 
