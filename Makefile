@@ -60,6 +60,14 @@ bench-apply: install ## Segue against the servers' own multi-threaded replicatio
 bench-codec: install ## Cost of reading rows, against mysql-replication's decoder
 	@$(BIN)/python benchmarks/codec.py $(ARGS)
 
+.PHONY: bench-verify soak-verify
+bench-verify: install ## Comparing against copying and pt-table-sync; what a proof adds to the pause
+	@$(BIN)/python benchmarks/verify.py $(ARGS)
+	@$(BIN)/python benchmarks/pause.py
+
+soak-verify: install ## Comparisons one after another under misleading load: no false alarm (an hour)
+	@$(BIN)/python benchmarks/soak.py $(ARGS)
+
 bench-proxy: install ## Segue's proxy against direct, HAProxy and MySQL Router; memory of idle clients
 	@$(BIN)/python benchmarks/proxy.py $(ARGS)
 	@$(BIN)/python benchmarks/idle.py
