@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PYTHONPATH := scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-lag faults lab clean cases campaign-ddl campaign-kill large
+.PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-pause bench-lag faults lab clean cases campaign-ddl campaign-kill large
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ soak-verify: install ## Comparisons one after another under misleading load: no 
 bench-proxy: install ## Segue's proxy against direct, HAProxy and MySQL Router; memory of idle clients
 	@$(BIN)/python benchmarks/proxy.py $(ARGS)
 	@$(BIN)/python benchmarks/idle.py
+
+bench-pause: install ## How long clients are held, by number of clients; each checks its session
+	@$(BIN)/python benchmarks/pause.py $(ARGS)
 
 bench-lag: install ## Lag of a caught-up replicator at half of the source's peak
 	@$(BIN)/python benchmarks/lag.py $(ARGS)

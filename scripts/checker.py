@@ -36,6 +36,10 @@ VARIABLES = {
 }  # fmt: skip
 
 
+ONLY: set[str] = set()
+"""Kinds that are wanted, all when empty."""
+
+
 class Wrong(Exception):  # noqa: N818 - the word for it
     """An answer that is not what this client's session must give."""
 
@@ -54,7 +58,7 @@ class Told:
 
 class Checker:
     def __init__(self, number: int, settings: dict[str, Any], pause: float, latencies: list[float]) -> None:
-        kinds = list(KINDS)
+        kinds = [k for k in KINDS if not ONLY or k in ONLY]
         self.told = Told(number, kinds[number % len(kinds)])
         self._settings = settings
         self._pause = pause
@@ -345,7 +349,9 @@ async def _main() -> None:
     parser.add_argument("--clients", type=int, default=len(KINDS))
     parser.add_argument("--idle", type=int, default=0)
     parser.add_argument("--pause", type=float, default=0.005, help="mean seconds of a wait")
+    parser.add_argument("--only", nargs="*", default=[], choices=list(KINDS), help="these kinds alone")
     args = parser.parse_args()
+    ONLY.update(args.only)
     settings = {k: getattr(args, k) for k in ("host", "port", "user", "password", "database")}
     settings |= {"autocommit": True, "connect_timeout": 30, "charset": "utf8mb4"}
     stop = asyncio.Event()

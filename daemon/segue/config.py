@@ -133,6 +133,7 @@ class Proxy(_Strict):
     drain_timeout: float = Field(default=5.0, gt=0, le=3600)
     max_pause: float = Field(default=10.0, gt=0, le=3600)
     pinned: Literal["abort", "close"] = "abort"
+    users_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     max_clients: int = Field(default=0, ge=0, le=10_000_000)

@@ -51,6 +51,8 @@ def status(value: dict[str, Any]) -> RenderableType:
     turned_away = {**proxy.get("refused", {}), **proxy.get("timed_out", {})}
     if any(turned_away.values()):
         table.add_row("", ", ".join(f"{n} {_WHY[k]}" for k, n in turned_away.items() if n and k in _WHY))
+    for session in proxy.get("pinned", ())[:10]:
+        table.add_row("pinned", escape(f"{session['client']} user {session['user']} {session['pinned']}"))
     if last:
         pause = "" if last.get("pause_ms") is None else f", pause {last['pause_ms']} ms"
         table.add_row("last switchover", f"{last['outcome']} {last['source']} -> {last['target']}{pause}")

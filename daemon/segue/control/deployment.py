@@ -85,8 +85,10 @@ class Control:
     def deployment(self) -> str:
         return self.config.deployment.name
 
-    def guard(self, replication: dict[str, Any] | None) -> guardrails.Context:
-        return guardrails.Context(self.config, self.source, self.target, replication)
+    def guard(
+        self, replication: dict[str, Any] | None, proxy: dict[str, Any] | None = None
+    ) -> guardrails.Context:
+        return guardrails.Context(self.config, self.source, self.target, replication, proxy)
 
     async def replication(self) -> dict[str, Any]:
         return await self.feed.status()
@@ -127,7 +129,7 @@ class Control:
     async def prepare_clients(self) -> dict[str, Any]:
         if self.moves is None:
             return {"prepared": 0, "failed": []}
-        return await self.moves.prepare(self.source, self.target)
+        return await self.moves.prepare(self.source, self.target, self.config.proxy.users_file)
 
     async def adopt_clients(self, timeout: float) -> list[dict[str, Any]]:
         return [] if self.moves is None else await self.moves.adopt(timeout)
@@ -150,7 +152,8 @@ class Control:
         """Check, recover, open the port, start the children. Raises SegueError with nothing changed."""
         await preflight(self.config, self.journal, self.source, self.target)
         workers = self.workers = Workers(self.config.proxy, self._client_certificate(), self.source)
-        self.moves = SessionMoves(workers)
+        self.moves = SessionMoves(workers, self.config.deployment.state_dir)
+        await self.moves.restore((self.source, self.target))
         workers.answer_facts = self.moves.facts
         if (address := self.config.proxy.standby_listen) is not None:
             self.standby_port = StandbyPort(address, self.config.proxy, self._client_certificate(), self.target)
@@ -257,11 +260,11 @@ class Control:
         return report
 
     async def check(self) -> list[guardrails.Finding]:
-        return await guardrails.run(self.guard(await self.replication()))
+        return await guardrails.run(self.guard(await self.replication(), await self._proxy_status()))
 
     async def check_all(self) -> dict[str, Any]:
         """The findings, and what becomes of each table."""
-        context = self.guard(await self.replication())
+        context = self.guard(await self.replication(), await self._proxy_status())
         found = await guardrails.run(context)
         return {"findings": [f.message() for f in found], "tables": await guardrails.tables_report(context)}
 

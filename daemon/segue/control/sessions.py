@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+from segue.control.logins import SecondPasswords, read_users
 from segue.control.workers import Workers
 from segue.errors import SegueError
 from segue.flavour import Flavour
@@ -20,15 +22,18 @@ OPEN_LIMIT = 30.0
 class SessionMoves:
     """One daemon's. `facts` is what workers ask while sessions are moved."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, state_dir: Path) -> None:
         self._workers = workers
+        self._seconds = SecondPasswords(state_dir)
+        self._target: Server | None = None
         self._source: Server | None = None
         self._asking: Connection | None = None
         self._lock = asyncio.Lock()
 
-    async def prepare(self, source: Server, target: Server) -> dict[str, Any]:
+    async def prepare(self, source: Server, target: Server, users_file: Path | None) -> dict[str, Any]:
         """A session on the target for every client: `prepared`, and `failed` with each one's reason."""
-        self._source = source
+        self._source, self._target = source, target
+        await self._seconds.restore((source, target))
         await self._connection(source)
         users = sorted({u for a in await self._workers.ask("users", 5.0) for u in a.get("users", ())})
         flavour, conn = await source.get()
@@ -36,13 +41,17 @@ class SessionMoves:
             "target": target.backend(),
             "differing": await differing(source, target),
             "stage2": await flavour.double_hashes(conn, users),
+            "users": read_users(users_file) if users_file is not None else {},
             "seconds": 10.0,
         }
-        answers = await self._workers.ask("prepare", OPEN_LIMIT, **order)
-        return {
-            "prepared": sum(int(a.get("prepared", 0)) for a in answers),
-            "failed": [s for a in answers for s in a.get("failed", ())],
-        }
+        result = _summed(await self._workers.ask("prepare", OPEN_LIMIT, **order))
+        strangers = {str(s["user"]) for s in result["failed"] if s["login_unknown"]}
+        if strangers:
+            given = await self._seconds.give(target, strangers)
+            if given:
+                log.info("second passwords for the time of the move", users=sorted(given), side=target.label)
+                result = _summed(await self._workers.ask("prepare_more", OPEN_LIMIT, second=given))
+        return result
 
     async def adopt(self, timeout: float) -> list[dict[str, Any]]:
         """Until all held sessions are ready to be given to the target: those that are not, each with its reason."""
@@ -60,9 +69,18 @@ class SessionMoves:
 
     async def end(self) -> None:
         """The move is over, one way or the other."""
+        if self._source is not None and self._target is not None:
+            await self.restore((self._source, self._target))
         if self._asking is not None:
             await self._asking.close()
             self._asking = None
+
+    async def restore(self, servers: tuple[Server, ...]) -> None:
+        """No second password is left; one that cannot be removed now is removed later, and logged."""
+        try:
+            await self._seconds.restore(servers)
+        except SegueError as error:
+            log.error("a second password could not be removed yet", error=error.message)  # noqa: TRY400 - expected
 
     async def _connection(self, source: Server) -> tuple[Flavour, Connection]:
         """A connection of our own: the fence must not wait behind questions, nor they behind it."""
@@ -71,6 +89,13 @@ class SessionMoves:
             if self._asking is None or self._asking.closed:
                 self._asking = await connect(source.side.endpoint, where=source.side.where, program="segue-sessions")
             return flavour, self._asking
+
+
+def _summed(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "prepared": sum(int(a.get("prepared", 0)) for a in answers),
+        "failed": [s for a in answers for s in a.get("failed", ())],
+    }
 
 
 async def differing(source: Server, target: Server) -> dict[str, str]:

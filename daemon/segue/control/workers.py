@@ -111,6 +111,11 @@ class Workers:
         """What workers ask."""
         if op == "facts" and self.answer_facts is not None:
             return self.answer_facts([int(n) for n in args["ids"]])
+        if op == "backend_id":
+            number = int(args["id"])
+            owner = (number >> 24) & 0x3F
+            if owner < len(self._children):
+                return self._children[owner].request("backend_id", limit=5.0, id=number)
         return None
 
     async def status(self) -> dict[str, Any]:
@@ -121,7 +126,9 @@ class Workers:
             for key in total:
                 total[key] += int(answer.get(key, 0))
         counts = {kind: _sums(w.get(kind, {}) for w in workers) for kind in ("refused", "timed_out")}
+        pinned = [s for w in workers for s in w.pop("pinned", ())]
         return total | counts | {
+            "pinned": [{k: s[k] for k in ("client", "user", "connection_id", "server_connection_id", "pinned")} for s in pinned],
             "listen": self._proxy.listen, "limits": self._proxy.limits(), "workers": workers,
         }  # fmt: skip
 

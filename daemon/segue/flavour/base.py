@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from segue.errors import ServerError
 from segue.sql import Connection, quote
@@ -204,6 +204,21 @@ class Flavour(ABC):
             if len(text) == 41 and text[0] == "*":
                 found.setdefault(str(row["u"]), []).append(text[1:])
         return found
+
+    @abstractmethod
+    async def account_rows(self, conn: Connection, user: str) -> list[dict[str, Any]]:
+        """Accounts of this user: `user`, `host`, and what `restore_account` needs to put them back to the byte."""
+
+    @abstractmethod
+    async def add_password(self, conn: Connection, row: dict[str, Any], password: str) -> None:
+        """Let the account log in with this password too, outside the binlog; effective after `reload_accounts`."""
+
+    @abstractmethod
+    async def restore_account(self, conn: Connection, row: dict[str, Any]) -> None:
+        """Put back what the row held."""
+
+    async def reload_accounts(self, conn: Connection) -> None:
+        await conn.query("FLUSH LOCAL PRIVILEGES")
 
     async def granted(self, conn: Connection) -> str:
         """The account's global privileges, upper case, comma-separated, from SHOW GRANTS."""

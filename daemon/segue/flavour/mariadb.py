@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
+
+import orjson
 
 from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
-from segue.sql import Connection
+from segue.sql import Connection, quote
 
 
 class MariaDB(Flavour):
@@ -111,6 +113,32 @@ class MariaDB(Flavour):
             " WHERE VARIABLE_SCOPE IN ('SESSION', 'SESSION ONLY') AND READ_ONLY = 'NO'"
         )
         return sorted({str(r["n"]).lower() for r in rows} - NOT_TRACKED)
+
+    async def account_rows(self, conn: Connection, user: str) -> list[dict[str, Any]]:
+        rows = await conn.query(
+            f"SELECT User AS user, Host AS host, Priv AS saved FROM mysql.global_priv WHERE User = {quote(user)}"
+        )
+        texts = [{k: v.decode() if isinstance(v, bytes) else str(v) for k, v in row.items()} for row in rows]
+        return [row for row in texts if not orjson.loads(row["saved"]).get("is_role")]
+
+    async def add_password(self, conn: Connection, row: dict[str, Any], password: str) -> None:
+        account = orjson.loads(str(row["saved"]))
+        hashed = str(await conn.value(f"SELECT PASSWORD({quote(password)})"))
+        ways = account.get("auth_or") or [{}]  # {} is the plugin that stands beside
+        account["auth_or"] = [*ways, {"plugin": "mysql_native_password", "authentication_string": hashed}]
+        await self._write_account(conn, row, orjson.dumps(account).decode())
+
+    async def restore_account(self, conn: Connection, row: dict[str, Any]) -> None:
+        await self._write_account(conn, row, str(row["saved"]))
+
+    @staticmethod
+    async def _write_account(conn: Connection, row: dict[str, Any], text: str) -> None:
+        await conn.query("SET SESSION sql_log_bin = 0")
+        try:
+            await conn.query(f"UPDATE mysql.global_priv SET Priv = {quote(text)} WHERE User = {quote(row['user'])}"
+                             f" AND Host = {quote(row['host'])}")  # fmt: skip
+        finally:
+            await conn.query("SET SESSION sql_log_bin = 1")
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

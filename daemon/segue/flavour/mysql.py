@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from secrets import token_hex
+from typing import Any, ClassVar, Self
 
 from segue.errors import ServerError
 from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
@@ -147,6 +148,48 @@ class MySQL(Flavour):
             if len(parts) == 3:
                 found.setdefault(int(parts[1], 16), {}).setdefault("temporary", []).append("its name is not known")
         return found
+
+    async def account_rows(self, conn: Connection, user: str) -> list[dict[str, Any]]:
+        if self.version < (8, 0, 14):
+            return []
+        rows = await conn.query(
+            "SELECT User AS user, Host AS host, plugin, CAST(user_attributes AS CHAR) AS saved FROM mysql.user"
+            f" WHERE User = {quote(user)}"
+        )
+        return [{k: None if v is None else _text(v) for k, v in row.items()} for row in rows]
+
+    async def add_password(self, conn: Connection, row: dict[str, Any], password: str) -> None:
+        # The server makes the hash, for an account of a moment: how it is made is the plugin's own affair.
+        template = f"'segue_{token_hex(8)}'@'localhost'"
+        plugin = str(row["plugin"])
+        if plugin not in ("caching_sha2_password", "mysql_native_password", "sha256_password"):
+            raise ServerError(0, f"accounts of {plugin} have no second password", where=conn.where)
+        await conn.query("SET SESSION sql_log_bin = 0")
+        try:
+            await conn.query(f"CREATE USER {template} IDENTIFIED WITH {plugin} BY '{password}' ACCOUNT LOCK")
+            try:
+                await conn.query("SELECT authentication_string INTO @segue_hash FROM mysql.user"
+                                 f" WHERE CONCAT(QUOTE(User), '@', QUOTE(Host)) = {quote(template)}")  # fmt: skip
+                await conn.query(
+                    "UPDATE mysql.user SET user_attributes = JSON_SET(COALESCE(user_attributes, '{}'),"
+                    " '$.additional_password', CONVERT(@segue_hash USING utf8mb4))"
+                    f" WHERE User = {quote(row['user'])} AND Host = {quote(row['host'])}"
+                )
+            finally:
+                await conn.query(f"DROP USER {template}")
+                await conn.query("SET @segue_hash = NULL")
+        finally:
+            await conn.query("SET SESSION sql_log_bin = 1")
+
+    async def restore_account(self, conn: Connection, row: dict[str, Any]) -> None:
+        saved = row["saved"]
+        value = "NULL" if saved is None else f"CAST({quote(saved)} AS JSON)"
+        await conn.query("SET SESSION sql_log_bin = 0")
+        try:
+            await conn.query(f"UPDATE mysql.user SET user_attributes = {value} WHERE User = {quote(row['user'])}"
+                             f" AND Host = {quote(row['host'])}")  # fmt: skip
+        finally:
+            await conn.query("SET SESSION sql_log_bin = 1")
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

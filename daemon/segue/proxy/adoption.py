@@ -9,7 +9,6 @@ prepared connection. A session that cannot be given has a `reason`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from segue.errors import SegueError
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 log = get_logger("proxy")
 _AT_ONCE = 32
 """Sessions that are opened or loaded at the same time."""
+_UNKNOWN = "its password is not known here"
 _NOT_SETTABLE = frozenset({1227, 1229, 1238, 1621, 1193})
 """Needs a privilege, global only, read-only, read-only in sessions, unknown."""
 _QUIT = packet(bytes((COM_QUIT,)), 0)
@@ -58,6 +58,7 @@ class Adoption:
         self._worker = worker
         self._differing = {k.encode(): v.encode() for k, v in message.get("differing", {}).items()}
         self._stage2 = {u: [bytes.fromhex(h) for h in hashes] for u, hashes in message.get("stage2", {}).items()}
+        self._users = {u: Secret(password=p.encode()) for u, p in message.get("users", {}).items()}
         self._second = {u: Secret(password=p.encode()) for u, p in message.get("second", {}).items()}
         self._limit = float(message.get("seconds", 10.0))
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -69,9 +70,18 @@ class Adoption:
     async def prepare(self) -> dict[str, Any]:
         """A session on the target for every client; those without one, each with its reason."""
         sessions = [s for s in self._worker.sessions if s.phase == Phase.COMMAND]
+        return await self._prepare_all(sessions)
+
+    async def more(self, second: dict[str, str]) -> dict[str, Any]:
+        """The same for those that have none, with second passwords by user."""
+        self._second = {u: Secret(password=p.encode()) for u, p in second.items()}
+        return await self._prepare_all([s for s in self._worker.sessions if s.phase == Phase.COMMAND and s.spare is None])
+
+    async def _prepare_all(self, sessions: list[Session]) -> dict[str, Any]:
         await asyncio.gather(*(self._prepare_one(s) for s in sessions))
+        present = [s for s in self._worker.sessions if s.phase == Phase.COMMAND]
         failed = [self._named(s) for s in sessions if s.phase == Phase.COMMAND and s.spare is None]
-        return {"prepared": sum(1 for s in sessions if s.spare is not None), "failed": failed}
+        return {"prepared": sum(1 for s in present if s.spare is not None), "failed": failed}
 
     async def _prepare_one(self, session: Session) -> None:
         async with self._turns:
@@ -90,13 +100,14 @@ class Adoption:
         answer = session.answer
         if answer is None:
             raise Unmovable("its login was not seen")
+        schema = session.state.schema  # it may change while we wait
         spare = Spare(self.target, client_tls=session.client_tls is not None)
-        await spare.login(answer, self._secret(session), session.state.schema, self._limit,
+        await spare.login(answer, self._secret(session), schema, self._limit,
                           self.target.introduction(session.peer, session.local))  # fmt: skip
         if session.phase == Phase.CLOSED:
             spare.close()
             raise Unmovable("the session ended")
-        spare.loaded = Loaded(schema=session.state.schema)
+        spare.loaded = Loaded(schema=schema)
         baseline, tracking = await spare.answers([query(BASELINE), (COM_QUERY, self.target.tracking)])
         if not isinstance(baseline, Rows) or isinstance(tracking, Failed):
             spare.close()
@@ -107,15 +118,15 @@ class Adoption:
         return spare
 
     def _secret(self, session: Session) -> Secret:
-        second = self._second.get(session.user)
-        if second is not None:
-            return second
+        """What to log in with: as learnt, from the users file, by the second password. Raises Unmovable."""
         secret = session.secret
-        if secret is None:
-            raise Unmovable("its password is not known")
-        if secret.password is None and not any(secret.derive(s) for s in self._stage2.get(session.user, ())):
-            raise Unmovable("its password is not known, and the account's row does not tell it")
-        return secret
+        if secret is not None and (secret.password is not None or any(
+            secret.derive(s) for s in self._stage2.get(session.user, ()))):  # fmt: skip
+            return secret
+        other = self._users.get(session.user) or self._second.get(session.user)
+        if other is None:
+            raise Unmovable(_UNKNOWN)
+        return other
 
     async def _ask(self, session: Session) -> None:
         moving = self._of(session)
@@ -137,7 +148,7 @@ class Adoption:
         if spare is None:
             raise Unmovable("it has no session on the target")
         # A session that is not held yet goes on meanwhile: what is told, and then remembered, is what it was now.
-        wanted = Wanted(session.state.copy(), moving.asked or Asked(), self._differing)
+        wanted = Wanted(session.state.copy(), moving.asked or Asked(), self._differing, final=session.held)
         steps = plan(spare.loaded, wanted)
         if steps:
             await self._run(spare, steps, wanted)
@@ -183,7 +194,11 @@ class Adoption:
         moving = self._of(session)
         if session.phase != Phase.COMMAND or moving.ready or moving.task is not None:
             return
-        if session.spare is not None and not session.touched and not session.spare.lost and moving.asked is not None:
+        asked, spare = moving.asked, session.spare
+        if (
+            spare is not None and not spare.lost and asked is not None and not session.touched
+            and not asked.locks and not session.state.one_shot
+        ):  # fmt: skip
             moving.ready = True
             return
         moving.task = asyncio.get_running_loop().create_task(self.settle(session))
@@ -193,14 +208,14 @@ class Adoption:
         moving = self._of(session)
         session.reason = ""
         try:
+            if session.pin:
+                raise Unmovable(session.pin)
             if session.spare is None or session.spare.lost:
                 session.drop_spare()
                 await self._open(session)
             if session.touched or moving.asked is None:
                 await self._ask(session)
             await self._load(session)
-            if session.state.tie:
-                raise Unmovable(session.state.tie)
             moving.ready = session.phase == Phase.COMMAND
         except SegueError as error:
             self._failed(session, error)
@@ -259,10 +274,6 @@ class Adoption:
 
     # -- who -------------------------------------------------------------------------------------------------------
 
-    def unknown(self, sessions: Iterable[Session]) -> list[str]:
-        """Users of sessions whose login cannot be made again with what is known."""
-        return sorted({s.user for s in sessions if s.phase == Phase.COMMAND and s.spare is None})
-
     def _of(self, session: Session) -> Moving:
         return self._moving.setdefault(session, Moving())
 
@@ -274,4 +285,4 @@ class Adoption:
 
     @staticmethod
     def _named(session: Session) -> dict[str, Any]:
-        return session.describe() | {"reason": session.reason or session.state.tie or "it was not ready in time"}
+        return session.describe() | {"login_unknown": session.reason == _UNKNOWN, "reason": session.reason or session.state.tie or "it was not ready in time"}

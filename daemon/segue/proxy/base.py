@@ -142,6 +142,9 @@ class SessionBase:
     def drop_spare(self) -> None:
         raise NotImplementedError
 
+    def go_on(self) -> None:
+        raise NotImplementedError
+
     # -- bytes ---------------------------------------------------------------------------------------------------
 
     def to_client(self, data: bytes) -> None:

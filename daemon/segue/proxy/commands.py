@@ -73,6 +73,9 @@ class Commands(SessionBase):
             stop = pos + 4 + length
             if length == 0 and not self._infile_rest:
                 raise ProtocolError("an empty command")
+            if data[pos + 4] == COM_QUERY and stop <= end and self._to_resolve(data[pos + 5 : stop]):
+                self._kept = data[pos:]
+                break
             if stop > end and length <= _WHOLE_LIMIT and data[pos + 4] in _WHOLE and not self._infile_rest:
                 self._kept = data[pos:]  # it must be seen whole
                 break
@@ -158,6 +161,13 @@ class Commands(SessionBase):
             if len(effects) == 1 and effects[0].kind is Kind.KILL:
                 return self._kill(data, effects[0].name)
         return None
+
+    def _to_resolve(self, text: bytes) -> bool:
+        """A KILL of a session that another worker has: which one it is on the server is asked first."""
+        if b"KILL" not in text[:64].upper():
+            return False
+        effects = look(text)
+        return len(effects) == 1 and effects[0].kind is Kind.KILL and self.worker.resolve(int(effects[0].name), self)
 
     def _kill(self, data: bytes, number: bytes) -> bytes | None:
         other = self.worker.backend_id(int(number))

@@ -52,6 +52,8 @@ class Wanted:
     asked: Asked
     differing: dict[bytes, bytes]
     """Session variables of which the two servers have different defaults, with the source's values."""
+    final: bool = True
+    """It is held: locks may be taken, and settings of the next transaction set, which the client could else use up."""
 
 
 @dataclass(slots=True)
@@ -67,7 +69,6 @@ class Loaded:
     known: dict[bytes, Statement | None] = field(default_factory=dict)
     texts: dict[bytes, tuple[bytes, Environment]] = field(default_factory=dict)
     users: dict[bytes, bytes] = field(default_factory=dict)
-    locks: frozenset[bytes] = frozenset()
     last_insert_id: int = 0
     role: bytes = b""
     multi: bool | None = None
@@ -149,10 +150,10 @@ def _steps(have: Loaded, want: Wanted) -> Iterator[Step]:
         yield Step(query(b"SET " + sets), "its user variables")
     if asked.last_insert_id != have.last_insert_id:
         yield Step(query(b"DO LAST_INSERT_ID(%d)" % asked.last_insert_id), "LAST_INSERT_ID")
-    for name in asked.locks - have.locks:
+    if not want.final:
+        return
+    for name in asked.locks:
         yield Step(query(b"SELECT GET_LOCK(" + name + b", 0) LIMIT 1"), "GET_LOCK")
-    for name in have.locks - asked.locks:
-        yield Step(query(b"DO RELEASE_LOCK(" + name + b")"), "RELEASE_LOCK")
     for text in filter(None, state.one_shot.split(b";")):
         yield Step(query(text), "SET TRANSACTION")
 
@@ -219,7 +220,6 @@ def remember(have: Loaded, want: Wanted) -> None:
     have.variables |= wanted_variables(want)
     have.schema = state.schema or have.schema
     have.users = dict(asked.users)
-    have.locks = asked.locks
     have.texts = dict(state.texts or {})
     have.last_insert_id = asked.last_insert_id
     have.role = asked.role or have.role

@@ -207,7 +207,7 @@ class _TargetLogin:
     def _respond(self) -> None:
         response = self._response()
         if response is None:
-            self._spare.done(f"its password for {self._plugin} is not known")
+            self._spare.done("its password is not known here")
         else:
             self._send(response)
 

@@ -15,7 +15,7 @@ from segue.ipc import Channel
 from segue.log import get_logger
 from segue.proxy import pump
 from segue.proxy.adoption import Adoption
-from segue.proxy.base import Phase
+from segue.proxy.base import Phase, SessionBase
 from segue.proxy.certificate import server_context
 from segue.proxy.credentials import Credentials
 from segue.proxy.door import Door
@@ -26,6 +26,8 @@ from segue.proxy.tls import Backend
 log = get_logger("proxy")
 _OURS = 1 << 30
 _WORKER_SHIFT = 24
+_SHOWN = 100
+"""Pinned sessions that status lists at most."""
 _RAMP = 50
 """Sessions that are let go at once, and the seconds between."""
 _RAMP_SECONDS = 0.001
@@ -62,6 +64,7 @@ class Worker:
         self.both_capabilities = (-1, -1)
         self.number = 0
         self._ids: dict[int, Session] = {}
+        self._elsewhere: dict[int, int] = {}
         self._last_id = 0
         self._dropped = 0
         self._relocated = 0
@@ -84,8 +87,12 @@ class Worker:
                 return await self._release(args["active"])
             case "prepare":
                 return await self._prepare(args)
+            case "prepare_more":
+                return await self.adoption.more(args["second"]) if self.adoption is not None else {}
             case "adopt":
                 return await self._adopt(float(args["timeout"]))
+            case "backend_id":
+                return {"id": self.backend_id(int(args["id"])) or 0}
             case "users":
                 return {"users": sorted({s.user for s in self.sessions if s.user})}
             case "backend":
@@ -149,7 +156,28 @@ class Worker:
     def backend_id(self, number: int) -> int | None:
         """The server's id of one of our sessions now; None for a number that is not one."""
         session = self._ids.get(number)
-        return session.backend_id if session is not None and session.backend_id else None
+        if session is None:
+            return self._elsewhere.pop(number, 0) or None
+        return session.backend_id or None
+
+    def resolve(self, number: int, session: SessionBase) -> bool:
+        """True when the session has to wait: another worker's id is being asked for."""
+        worker = (number >> _WORKER_SHIFT) & 0x3F
+        if not number & _OURS or worker == self.number or number in self._elsewhere:
+            return False
+        session.pause_client()
+        self.spawn(self._resolve(number, session))
+        return True
+
+    async def _resolve(self, number: int, session: SessionBase) -> None:
+        try:
+            found = int((await self.ask_control("backend_id", id=number)).get("id", 0))
+        except SegueError:
+            found = 0  # the server will say that it does not know it
+        self._elsewhere[number] = found
+        session.go_on()
+        if not session.held:
+            session.resume_client()
 
     # -- sessions tell -----------------------------------------------------------------------------------
 
@@ -320,6 +348,7 @@ class Worker:
             "dropped": self._dropped,
             "relocated": self._relocated,
             "accepted": self._accepted,
+            "pinned": [s.describe() for s in self.sessions if s.pair is None and s.phase == Phase.COMMAND and s.pin][:_SHOWN],
             "compiled": self.pump.status() if self.pump is not None else None,
             **self.door.status(),
         }

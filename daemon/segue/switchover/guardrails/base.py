@@ -52,6 +52,8 @@ class Context:
     target: Server
     replication: dict[str, Any] | None = None
     """The replicator's status, None when no daemon runs."""
+    proxy: dict[str, Any] | None = None
+    """The proxy's status, None where it was not asked."""
     cache: dict[str, object] = field(default_factory=dict, compare=False)
     """What one guardrail has asked and others need too."""
 

@@ -1,0 +1,238 @@
+"""Live sessions through switchovers: none dropped, none wrong, pinned ones named; by clients that check themselves."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+import checker
+from lab.deployment import APP_PASSWORD, SEGUE_PASSWORD
+from segue.config import Endpoint
+from segue.control.logins import SecondPasswords
+from segue.roles import Side
+from segue.switchover.server import Server
+
+pytestmark = pytest.mark.servers
+ROOT = Path(__file__).resolve().parents[2]
+SWITCHOVERS = 3
+
+
+@contextmanager
+def checking(port: int, clients: int, idle: int = 0) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Checking clients in a process of their own; what they were told."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts/checker.py"), "--port", str(port), "--password", APP_PASSWORD,
+         "--clients", str(clients), "--idle", str(idle)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+
+    def end() -> dict[str, Any]:
+        out, _ = process.communicate(timeout=60)
+        return dict(json.loads(out))
+
+    try:
+        yield end
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.timeout(240)
+def test_every_kind_of_session_moves_and_notices_nothing(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    for server in (shop.blue, shop.green):
+        checker.create(server)
+    with checking(shop.deployment.port, 2 * len(checker.KINDS), idle=20) as end:
+        for _ in range(SWITCHOVERS):
+            shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
+            report = shop.deployment.segue("switchover", "--timeout", "60")[1]
+            assert report["outcome"] == "done"
+            assert (report["dropped"], report["lost"]) == (0, [])
+            assert report["relocated"] >= 20
+            time.sleep(0.5)  # work on the new side before the next
+        told = end()
+    assert (told["errors"], told["wrong"], told["dropped"], told["idle_wrong"]) == ([], [], 0, 0)
+    assert all(c["rounds"] > 0 for c in told["clients"])
+
+
+def connect(shop: Any, **more: Any) -> Any:
+    settings = {"host": "127.0.0.1", "port": shop.deployment.port, "user": "app", "password": APP_PASSWORD, "database": "shop"}
+    return pymysql.connect(**settings | {"autocommit": True} | more)
+
+
+def one(conn: Any, sql: str) -> Any:
+    with conn.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone()
+        return row[0] if row else None
+
+
+PINS = {
+    "CREATE TEMPORARY TABLE scratch (a INT)": ("temporary table scratch", "DROP TABLE scratch"),
+    "LOCK TABLES accounts READ": ("LOCK TABLES", "UNLOCK TABLES"),
+    "HANDLER accounts OPEN": ("HANDLER on accounts", "HANDLER accounts CLOSE"),
+}
+
+
+def test_pinned_sessions_abort_by_name_and_move_once_they_are_free(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour, drain_timeout=0.5)
+    conns = {}
+    for statement in PINS:
+        conns[statement] = connect(shop)
+        one(conns[statement], statement)
+    code, answer = shop.deployment.segue("switchover", check=False)
+    assert code == 1
+    for reason, _ in PINS.values():
+        assert reason in answer["error"]
+    for statement, (_, free) in PINS.items():
+        one(conns[statement], free)
+    report = shop.deployment.segue("switchover")[1]
+    assert (report["outcome"], report["dropped"], report["relocated"]) == ("done", 0, len(PINS))
+    for conn in conns.values():
+        assert one(conn, "SELECT @@port") == shop.green.port
+        conn.close()
+
+
+def test_pinned_sessions_are_closed_alone_where_the_policy_says_so(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour, drain_timeout=0.5, proxy='pinned = "close"')
+    pinned, free = connect(shop), connect(shop)
+    one(pinned, "CREATE TEMPORARY TABLE scratch (a INT)")
+    one(free, "SET @a = 5")
+    report = shop.deployment.segue("switchover")[1]
+    assert (report["outcome"], report["dropped"], report["relocated"]) == ("done", 1, 1)
+    assert "temporary table scratch" in report["lost"][0]["reason"]
+    assert one(free, "SELECT @a") == 5
+    with pytest.raises(pymysql.err.OperationalError) as refused:
+        one(pinned, "SELECT 1")
+    assert refused.value.args[0] in (1053, 2013, 2006)
+
+
+def test_kill_by_the_id_that_the_client_knows(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    victim, killer = connect(shop), connect(shop)
+    shop.deployment.segue("switchover")
+    assert one(victim, "SELECT CONNECTION_ID()") != victim.thread_id()
+    failed: list[int] = []
+
+    def sleep() -> None:
+        try:
+            failed.append(int(one(victim, "SELECT SLEEP(20)")))
+        except pymysql.err.OperationalError as error:
+            failed.append(error.args[0])
+
+    thread = threading.Thread(target=sleep)
+    began = time.monotonic()
+    thread.start()
+    while time.monotonic() < began + 10:
+        if shop.green.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'")[0][0]:
+            break
+    one(killer, f"KILL QUERY {victim.thread_id()}")
+    thread.join(15)
+    assert failed[0] in (1, 1317)
+    assert time.monotonic() < began + 18
+    assert one(victim, "SELECT 1") == 1
+
+
+def test_a_client_that_logs_in_during_the_pause_lands_on_the_new_side(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    stop = threading.Event()
+    seen: list[Any] = []
+
+    def keep_connecting() -> None:
+        while not stop.is_set():
+            conn = connect(shop, init_command="SET @here = 1")
+            seen.append((one(conn, "SELECT @@port"), one(conn, "SELECT @here")))
+            conn.close()
+
+    threads = [threading.Thread(target=keep_connecting) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    report = shop.deployment.segue("switchover")[1]
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+    assert report["dropped"] == 0
+    assert {here for _, here in seen} == {1}
+    conn = connect(shop)
+    assert one(conn, "SELECT @@port") == shop.green.port
+
+
+def account(server: Any, user: str) -> Any:
+    """The account's whole row."""
+    table = "mysql.user" if server.flavour == "mysql" else "mysql.global_priv"
+    return server.sql(f"SELECT * FROM {table} WHERE User = '{user}'")
+
+
+def stranger(shop: Any, flavour: str) -> Any:
+    """A client whose login teaches the proxy nothing: its hash is cached by the server, or in a row that is not read."""
+    for server in (shop.blue, shop.green):
+        with server.connect() as conn, conn.cursor() as cursor:
+            cursor.execute("SET sql_log_bin = 0")
+            cursor.execute("DROP USER IF EXISTS stranger@'%'")
+            how = "BY 'unknown'" if flavour == "mysql" else "VIA unix_socket OR mysql_native_password USING PASSWORD('unknown')"
+            cursor.execute(f"CREATE USER stranger@'%' IDENTIFIED {how}")
+            cursor.execute("GRANT SELECT ON shop.* TO stranger@'%'")
+    pymysql.connect(host="127.0.0.1", port=shop.blue.port, user="stranger", password="unknown").close()
+    conn = pymysql.connect(host="127.0.0.1", port=shop.deployment.port, user="stranger", password="unknown",
+                           database="shop", defer_connect=True)  # fmt: skip
+    conn._connect_attrs["_client_name"] = "another"
+    conn.connect()
+    return conn
+
+
+def test_a_login_that_nobody_knows_moves_by_a_second_password(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    conn = stranger(shop, flavour)
+    one(conn, "SET @a = 7")
+    before = account(shop.green, "stranger")
+    report = shop.deployment.segue("switchover")[1]
+    assert (report["dropped"], report["relocated"]) == (0, 1)
+    assert (one(conn, "SELECT @a"), one(conn, "SELECT @@port")) == (7, shop.green.port)
+    left = shop.deployment.folder / "state" / "second-passwords.json"
+    deadline = time.monotonic() + 10
+    while left.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left.exists()
+    assert account(shop.green, "stranger") == before
+    conn.close()
+
+
+async def test_second_passwords_are_put_back_after_a_crash(make_shop: Callable[..., Any], flavour: str, tmp_path: Path) -> None:
+    shop = make_shop(flavour, start=False)
+    for server in (shop.blue, shop.green):
+        with server.connect() as conn, conn.cursor() as cursor:
+            cursor.execute("SET sql_log_bin = 0")
+            cursor.execute("DROP USER IF EXISTS stranger@'%'")
+            cursor.execute("CREATE USER stranger@'%' IDENTIFIED BY 'unknown'")
+    before = account(shop.green, "stranger")
+    side = Side("green", Endpoint(host="127.0.0.1", port=shop.green.port, user="segue", password=SEGUE_PASSWORD))
+    server = Server(side)
+    try:
+        given = await SecondPasswords(tmp_path).give(server, ["stranger"])
+        saved = tmp_path / "second-passwords.json"
+        assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+        assert given["stranger"] not in saved.read_text()
+        assert account(shop.green, "stranger") != before
+        for password in (given["stranger"], "unknown"):
+            pymysql.connect(host="127.0.0.1", port=shop.green.port, user="stranger", password=password).close()
+        await SecondPasswords(tmp_path).restore([server])  # as the next start does
+        assert account(shop.green, "stranger") == before
+        assert not saved.exists()
+        with pytest.raises(pymysql.err.OperationalError):
+            pymysql.connect(host="127.0.0.1", port=shop.green.port, user="stranger", password=given["stranger"])
+    finally:
+        await server.close()
