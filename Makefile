@@ -73,7 +73,7 @@ bench-proxy: install ## Segue's proxy against direct, HAProxy and MySQL Router; 
 	@$(BIN)/python benchmarks/idle.py
 
 bench-pause: install ## How long clients are held, by number of clients; each checks its session
-	@$(BIN)/python benchmarks/pause.py $(ARGS)
+	@$(BIN)/python benchmarks/sessions.py $(ARGS)
 
 bench-lag: install ## Lag of a caught-up replicator at half of the source's peak
 	@$(BIN)/python benchmarks/lag.py $(ARGS)
