@@ -254,8 +254,12 @@ _WIDTH = re.compile(r"^((?:tiny|small|medium|big)?int|year)\(\d+\)")
 _DEFAULTS_ONLY = re.compile(r"default_generated|on update [a-z_]+(?:\(\d*\))?", re.IGNORECASE)
 
 
+_COMPRESSED: Final = re.compile(r" /\*M!\d+ COMPRESSED\*/$")
+"""How MariaDB writes it behind a column's type."""
+
+
 def _column(row: dict[str, Any], flavour: Flavour) -> Column:
-    kind = _text(row["type"])
+    kind = _COMPRESSED.sub(" compressed", _text(row["type"]))
     if "zerofill" not in kind:
         kind = _WIDTH.sub(r"\1", kind)
     raw = str(row["extra"])

@@ -71,7 +71,8 @@ def _code_and_meta(column: Column) -> tuple[int, bytes]:
         return ct.BLOB_COMPRESSED if compressed else ct.BLOB, bytes(((TEXTS | BLOBS)[base],))
     if base in {"varchar", "varbinary"}:
         size = kind.number(0, 0) * (widest(column.charset) if base == "varchar" else 1)
-        return ct.VARCHAR_COMPRESSED if compressed else ct.VARCHAR, size.to_bytes(2, "little")
+        # A compressed value has a byte in front that says how, and the server counts it in (seen on MariaDB 10.11).
+        return ct.VARCHAR_COMPRESSED if compressed else ct.VARCHAR, (size + compressed).to_bytes(2, "little")
     if base in {"char", "binary"} or base in FIXED_BYTES:
         size = FIXED_BYTES.get(base) or kind.number(0, 1) * (widest(column.charset) if base == "char" else 1)
         return ct.STRING, bytes((ct.STRING ^ ((size & 0x300) >> 4), size & 0xFF))

@@ -1,0 +1,4 @@
+INSERT INTO t VALUES (1, 1);
+UPDATE t SET v = 1;
+UPDATE t SET v = 2 WHERE id = 99;
+DELETE FROM t WHERE id = 99;

@@ -1,0 +1,1 @@
+CREATE TABLE t (id INT PRIMARY KEY, amount INT, b VARCHAR(20));

@@ -1,0 +1,10 @@
+SET binlog_transaction_compression = ON;
+INSERT INTO t VALUES (1, 1, 'x', REPEAT('b', 500)), (2, 2, NULL, NULL);
+UPDATE t SET a = 9 WHERE id = 1;
+UPDATE t SET x = 'new' WHERE id = 2;
+DELETE FROM t WHERE id = 2;
+INSERT INTO t (id) VALUES (3);
+BEGIN;
+INSERT INTO t VALUES (7, 7, 'q', REPEAT('z', 9000));
+UPDATE t SET v = 'all';
+COMMIT;

@@ -1,0 +1,4 @@
+INSERT INTO t VALUES (1, '表能', '表能', '表能'), (2, 'plain', 'plain', 'plain'), (90, NULL, NULL, NULL), (91, '', '', '');
+UPDATE t SET v = NULL WHERE id = 1;
+UPDATE t SET x = '表能' WHERE id = 90;
+DELETE FROM t WHERE id = 91;

@@ -1,0 +1,4 @@
+INSERT INTO t VALUES (1, 'ä€漢', 'ä€漢', 'ä€漢'), (2, 'plain', 'plain', 'plain'), (90, NULL, NULL, NULL), (91, '', '', '');
+UPDATE t SET v = NULL WHERE id = 1;
+UPDATE t SET x = 'ä€漢' WHERE id = 90;
+DELETE FROM t WHERE id = 91;

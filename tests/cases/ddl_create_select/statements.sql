@@ -1,0 +1,3 @@
+INSERT INTO t VALUES (1, 1), (2, 2);
+CREATE TABLE u (PRIMARY KEY (id)) SELECT id, v * 2 AS w FROM t;
+UPDATE u SET w = 9 WHERE id = 1;

@@ -1,0 +1,2 @@
+SET timestamp = 1700000000;
+INSERT INTO t VALUES (1, 1);

@@ -1,0 +1,1 @@
+CREATE TABLE t (id INT PRIMARY KEY, n ENUM('a','b') NOT NULL DEFAULT 'b', a INT);

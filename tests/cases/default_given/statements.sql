@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (1, 1), (2, 2);
+UPDATE t SET a = 5 WHERE id = 2;

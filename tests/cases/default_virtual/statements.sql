@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (1, 1), (2, NULL);
+UPDATE t SET a = 5 WHERE id = 1;

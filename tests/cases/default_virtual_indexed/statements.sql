@@ -1,0 +1,3 @@
+INSERT INTO t VALUES (1, 1), (2, 2);
+UPDATE t SET a = 5 WHERE id = 1;
+UPDATE t SET a = 6 WHERE id = 1;

@@ -1,0 +1,2 @@
+SET sql_mode = '';
+INSERT INTO t VALUES (1, 'nonsense');

@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (1, 1.25), (2, NULL);
+UPDATE t SET v = 1.25 WHERE id = 2;

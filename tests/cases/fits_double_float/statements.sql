@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (1, 1.5), (2, NULL);
+UPDATE t SET v = 1.5 WHERE id = 2;

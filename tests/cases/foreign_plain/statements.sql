@@ -1,0 +1,5 @@
+INSERT INTO p VALUES (1, 1), (2, 2), (3, 3);
+INSERT INTO c VALUES (10, 1), (11, 1), (12, 2), (13, NULL);
+DELETE FROM p WHERE id = 3;
+UPDATE c SET p = 2 WHERE id = 10;
+DELETE FROM c WHERE p = 2;

@@ -1,0 +1,4 @@
+INSERT INTO p VALUES (1, 1), (2, 2);
+INSERT INTO c VALUES (10, 1, 1), (12, 2, 2);
+DELETE FROM p WHERE id = 1;
+UPDATE c SET w = 5;

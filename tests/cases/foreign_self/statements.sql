@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (1, NULL), (2, 1), (3, 2), (4, NULL), (5, 4);
+DELETE FROM t WHERE id = 1;

@@ -1,0 +1,4 @@
+INSERT INTO p VALUES (1, 1), (2, 2), (3, 3);
+INSERT INTO c VALUES (10, 1), (11, 1), (12, 2), (13, NULL);
+DELETE FROM p WHERE id = 1;
+UPDATE p SET id = 8 WHERE id = 2;

@@ -1,0 +1,3 @@
+INSERT INTO t VALUES ('abc', 1);
+UPDATE t SET k = 'ABC';
+UPDATE t SET v = 2;

@@ -1,0 +1,1 @@
+CREATE TABLE t (d DECIMAL(20,5), e DATE, v INT, PRIMARY KEY (d, e));

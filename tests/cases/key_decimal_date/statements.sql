@@ -1,0 +1,3 @@
+INSERT INTO t VALUES (-1.5, '2024-01-01', 1), (1.50000, '2024-01-01', 2);
+UPDATE t SET v = 3 WHERE d = -1.5;
+UPDATE t SET d = 2 WHERE v = 2;

@@ -1,0 +1,3 @@
+INSERT INTO t VALUES (REPEAT('x', 5000), 0x00, 0.1), ('', '', NULL), (NULL, NULL, -1.5);
+UPDATE t SET b = 0xFF WHERE f = 0.1;
+DELETE FROM t WHERE f = -1.5;

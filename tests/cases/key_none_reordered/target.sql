@@ -1,0 +1,1 @@
+CREATE TABLE t (c INT, b VARCHAR(10), a INT);

@@ -1,0 +1,4 @@
+SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+INSERT INTO t VALUES (0, 1), (5, 2);
+INSERT INTO t (v) VALUES (3);
+UPDATE t SET v = 9 WHERE id = 0;

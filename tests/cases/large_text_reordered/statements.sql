@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (1, REPEAT('ä€', 700000), 1);
+UPDATE t SET w = 2;

@@ -1,0 +1,3 @@
+SET sql_mode = '';
+INSERT INTO t VALUES (1, '2024-00-00', '2024-01-00 10:00:00'), (2, '0000-01-01', NULL);
+UPDATE t SET d = '2023-00-10' WHERE id = 2;

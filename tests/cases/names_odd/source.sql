@@ -1,0 +1,1 @@
+CREATE TABLE `odd ``näme` (`the id` INT PRIMARY KEY, `a``b` INT, `select` INT);

@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (7, 'a');
+INSERT INTO t VALUES (8, 'b');

@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (7, 'é');
+INSERT INTO t VALUES (8, '漢');

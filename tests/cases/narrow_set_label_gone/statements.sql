@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (7, 'b');
+INSERT INTO t VALUES (8, 'a,b');

@@ -1,0 +1,6 @@
+SET autocommit = 0;
+INSERT INTO t VALUES (1, 1);
+INSERT INTO t VALUES (2, 2);
+COMMIT;
+UPDATE t SET v = 9;
+COMMIT;

@@ -1,0 +1,8 @@
+INSERT INTO t VALUES (1, 0), (2, 1), (3, b'1');
+INSERT INTO t VALUES (100, NULL);
+UPDATE t SET v = NULL WHERE id = 1;
+UPDATE t SET v = 0 WHERE id = 3;
+UPDATE t SET v = b'1' WHERE id = 100;
+UPDATE t SET id = 50 WHERE id = 2;
+DELETE FROM t WHERE id = 3;
+INSERT INTO t VALUES (200, 0), (201, 1), (202, b'1');

@@ -1,0 +1,8 @@
+INSERT INTO t VALUES (1, REPEAT('€', 255)), (2, 'x'), (3, '');
+INSERT INTO t VALUES (100, NULL);
+UPDATE t SET v = NULL WHERE id = 1;
+UPDATE t SET v = REPEAT('€', 255) WHERE id = 3;
+UPDATE t SET v = '' WHERE id = 100;
+UPDATE t SET id = 50 WHERE id = 2;
+DELETE FROM t WHERE id = 3;
+INSERT INTO t VALUES (200, REPEAT('€', 255)), (201, 'x'), (202, '');

@@ -1,0 +1,8 @@
+INSERT INTO t VALUES (1, 'v0'), (2, 'v255'), (3, 'v299');
+INSERT INTO t VALUES (100, NULL);
+UPDATE t SET v = NULL WHERE id = 1;
+UPDATE t SET v = 'v0' WHERE id = 3;
+UPDATE t SET v = 'v299' WHERE id = 100;
+UPDATE t SET id = 50 WHERE id = 2;
+DELETE FROM t WHERE id = 3;
+INSERT INTO t VALUES (200, 'v0'), (201, 'v255'), (202, 'v299');

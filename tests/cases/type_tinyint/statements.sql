@@ -1,0 +1,8 @@
+INSERT INTO t VALUES (1, -128), (2, 127), (3, 0), (4, -1), (5, 1);
+INSERT INTO t VALUES (100, NULL);
+UPDATE t SET v = NULL WHERE id = 1;
+UPDATE t SET v = -128 WHERE id = 5;
+UPDATE t SET v = 1 WHERE id = 100;
+UPDATE t SET id = 50 WHERE id = 2;
+DELETE FROM t WHERE id = 3;
+INSERT INTO t VALUES (200, -128), (201, 127), (202, 0), (203, -1), (204, 1);

@@ -1,0 +1,5 @@
+INSERT INTO t VALUES (1, 1.5), (2, -0.25), (3, 1024);
+UPDATE t SET v = 1024 WHERE id = 1;
+UPDATE t SET v = NULL WHERE id = 2;
+UPDATE t SET v = 1.5 WHERE id = 2;
+DELETE FROM t WHERE id = 3;

@@ -1,0 +1,5 @@
+INSERT INTO t VALUES (1, '-10:00:00'), (2, '838:59:59'), (3, '00:00:00');
+UPDATE t SET v = '00:00:00' WHERE id = 1;
+UPDATE t SET v = NULL WHERE id = 2;
+UPDATE t SET v = '-10:00:00' WHERE id = 2;
+DELETE FROM t WHERE id = 3;

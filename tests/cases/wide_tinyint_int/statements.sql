@@ -1,0 +1,5 @@
+INSERT INTO t VALUES (1, -128), (2, 127), (3, 0);
+UPDATE t SET v = 0 WHERE id = 1;
+UPDATE t SET v = NULL WHERE id = 2;
+UPDATE t SET v = -128 WHERE id = 2;
+DELETE FROM t WHERE id = 3;

@@ -1,0 +1,5 @@
+INSERT INTO t VALUES (1, 255), (2, 128), (3, 0);
+UPDATE t SET v = 0 WHERE id = 1;
+UPDATE t SET v = NULL WHERE id = 2;
+UPDATE t SET v = 255 WHERE id = 2;
+DELETE FROM t WHERE id = 3;

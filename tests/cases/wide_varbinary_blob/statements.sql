@@ -1,0 +1,5 @@
+INSERT INTO t VALUES (1, 0x00), (2, ''), (3, 0xFF00);
+UPDATE t SET v = 0xFF00 WHERE id = 1;
+UPDATE t SET v = NULL WHERE id = 2;
+UPDATE t SET v = 0x00 WHERE id = 2;
+DELETE FROM t WHERE id = 3;

@@ -1,0 +1,7 @@
+XA START 'case1';
+INSERT INTO t VALUES (1, 1);
+UPDATE t SET v = 2;
+XA END 'case1';
+XA PREPARE 'case1';
+XA COMMIT 'case1';
+INSERT INTO t VALUES (2, 2);

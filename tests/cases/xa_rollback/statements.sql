@@ -1,0 +1,6 @@
+XA START 'case2';
+INSERT INTO t VALUES (1, 1);
+XA END 'case2';
+XA PREPARE 'case2';
+XA ROLLBACK 'case2';
+INSERT INTO t VALUES (2, 2);
