@@ -126,6 +126,28 @@ class Replicate(_Strict):
         return value
 
 
+class Seed(_Strict):
+    """How `segue seed` fills an empty standby."""
+
+    lanes: int = Field(default=4, ge=1, le=32)
+    """Pairs of connections that copy at the same time."""
+    chunk_bytes: int = Field(default=4_000_000, ge=10_000, le=64_000_000)
+    """Bytes of lines per commit; a lane holds a few times as much in memory."""
+    turn: float = Field(default=5.0, gt=0, le=600)
+    """Seconds that the copy runs before the stream catches up."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Part of its time that a lane works; it rests for the others."""
+    max_rate_mb: float | None = Field(default=None, gt=0)
+    """Megabytes per second at most."""
+    max_threads_running: int | None = Field(default=None, ge=1)
+    """The copy waits while the source's Threads_running is above."""
+    replicas: list[Address] = Field(default_factory=list)
+    """Replicas of the source whose lag counts, with the source's account."""
+    max_replica_lag: float = Field(default=10.0, ge=0)
+    binlog: Literal["auto", "on", "off"] = "auto"
+    """Whether the copy goes into the standby's binlog: auto is when somebody reads that."""
+
+
 class Proxy(_Strict):
     listen: Address = "127.0.0.1:6446"
     standby_listen: Address | None = None
@@ -188,6 +210,7 @@ class Config(_Strict):
     blue: Endpoint
     green: Endpoint
     replicate: Replicate
+    seed: Seed = Seed()
     proxy: Proxy = Proxy()
     verify: Verify = Verify()
     admin: Admin = Admin()

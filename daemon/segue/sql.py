@@ -112,6 +112,21 @@ class Connection:
         except (driver_errors.MySQLError, OSError, EOFError) as error:
             raise self._translate(error) from None
 
+    async def warned(self, sql: str, *, timeout: float | None = 60.0) -> tuple[list[dict[str, Any]], int]:
+        """Run one statement; its rows, and how many warnings the server has about it."""
+        async with self._turn:
+            results = await self._run(sql, timeout, 1, _rows)
+            return results[0], int(self._raw._result.warning_count or 0)
+
+    @property
+    def raw(self) -> Any:
+        """The driver's connection, for what has no method here; nobody else may use it meanwhile."""
+        return self._raw
+
+    def translate(self, error: BaseException) -> ServerError:
+        """An exception of the driver as ours; a connection that is lost by it is closed."""
+        return self._translate(error)
+
     async def value(self, sql: str, *, timeout: float | None = 60.0) -> Any:
         """The first column of the first row, None without rows."""
         rows = await self.query(sql, timeout=timeout)
@@ -170,7 +185,7 @@ def name(*parts: str) -> str:
 
 async def connect(
     endpoint: Endpoint, *, where: str = "", autocommit: bool = True, timeout: float = 10.0, program: str = "segue",
-    count_found: bool = False,
+    count_found: bool = False, local_infile: bool = False,
 ) -> Connection:
     """Connect and log in. `where` names the server in errors ("green 10.0.0.2:3306" for instance).
 
@@ -180,13 +195,14 @@ async def connect(
     """
     where = where or f"{endpoint.host}:{endpoint.port}"
     context = tls_context(endpoint)
+    extra = {"client_flag": CLIENT_FOUND_ROWS if count_found else 0, "local_infile": local_infile}
     try:
         try:
-            raw = await _connect_raw(endpoint, context, autocommit, timeout, program, count_found)
+            raw = await _connect_raw(endpoint, context, autocommit, timeout, program, extra)
         except (driver_errors.MySQLError, ssl.SSLError, EOFError) as error:
             if context is None or endpoint.tls != "preferred" or not _no_tls_there(error):
                 raise
-            raw = await _connect_raw(endpoint, None, autocommit, timeout, program, count_found)
+            raw = await _connect_raw(endpoint, None, autocommit, timeout, program, extra)
     except driver_errors.MySQLError as error:
         code, text = _code_and_text(error)
         kind = ConnectionLost if code in _LOST or code < 1000 else ServerError
@@ -194,19 +210,22 @@ async def connect(
     except (OSError, TimeoutError, EOFError) as error:
         text = f"cannot connect: {error or type(error).__name__}"
         raise ConnectionLost(2003, text, where=where, mend=_login_mend(2003, endpoint)) from None
+    # Only a statement that means to send something may be asked for it (`copy.lane.load`), no other.
+    raw._local_infile = False
     return Connection(raw, where)
 
 
 async def _connect_raw(  # noqa: PLR0917 - connect's own arguments
-    endpoint: Endpoint, context: ssl.SSLContext | None, autocommit: bool, timeout: float, program: str, count_found: bool
+    endpoint: Endpoint, context: ssl.SSLContext | None, autocommit: bool, timeout: float, program: str,
+    extra: dict[str, Any],
 ) -> Any:
     password = endpoint.password.get_secret_value() if endpoint.password else ""
     try:
         async with asyncio.timeout(timeout):
             return await asyncmy.connect(
                 host=endpoint.host, port=endpoint.port, user=endpoint.user, password=password,
-                client_flag=CLIENT_FOUND_ROWS if count_found else 0,
                 charset="utf8mb4", autocommit=autocommit, connect_timeout=timeout, ssl=context, program_name=program,
+                **extra,
             )  # fmt: skip
     except RuntimeError as error:  # what asyncmy makes of a peer that closes at once
         raise ConnectionResetError(f"the server closed the connection ({error})") from None

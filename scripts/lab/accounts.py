@@ -8,10 +8,13 @@ _BOTH = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE,"
     " TRIGGER, EVENT, RELOAD, PROCESS, REPLICATION SLAVE"
 )
+_SEED = "LOCK TABLES, SHOW VIEW, EXECUTE, CREATE USER"
+"""What `segue seed` needs besides."""
 SEGUE = {
     "mysql": f"{_BOTH}, REPLICATION CLIENT, CONNECTION_ADMIN, SYSTEM_VARIABLES_ADMIN, REPLICATION_APPLIER,"
-    " SESSION_VARIABLES_ADMIN, XA_RECOVER_ADMIN, SET_ANY_DEFINER",
-    "mariadb": f"{_BOTH}, BINLOG MONITOR, READ_ONLY ADMIN, CONNECTION ADMIN, BINLOG REPLAY, BINLOG ADMIN, SET USER",
+    f" SESSION_VARIABLES_ADMIN, XA_RECOVER_ADMIN, SET_ANY_DEFINER, {_SEED}, ALLOW_NONEXISTENT_DEFINER, SHOW_ROUTINE",
+    "mariadb": f"{_BOTH}, BINLOG MONITOR, READ_ONLY ADMIN, CONNECTION ADMIN, BINLOG REPLAY, BINLOG ADMIN, SET USER,"
+    f" {_SEED}, REPLICATION SLAVE ADMIN",
 }
 APP = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE,"
@@ -28,7 +31,7 @@ def create_accounts(
         cursor.execute("SET sql_log_bin = 0")
         cursor.execute("CREATE USER IF NOT EXISTS segue@'%%' IDENTIFIED BY %s", (segue_password,))
         cursor.execute(f"CREATE USER IF NOT EXISTS app@'%%' {how} %s", (app_password,))
-        cursor.execute(f"GRANT {SEGUE[server.flavour]} ON *.* TO segue@'%'")
+        cursor.execute(f"GRANT {SEGUE[server.flavour]} ON *.* TO segue@'%' WITH GRANT OPTION")
         for schema in schemas:
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{schema}`")
             cursor.execute(f"GRANT {APP} ON `{schema}`.* TO app@'%'")

@@ -38,6 +38,7 @@ SETS = {
     ),
     "java": PackageSet("bookworm", ("openjdk-17-jre-headless", "ecj", "libmariadb-java", "libc6")),
     "go": PackageSet("bookworm", ("golang-1.19-go", "golang-github-go-sql-driver-mysql-dev", "libc6")),
+    "dump": PackageSet("sid", ("mydumper", "libc6")),
     "router": PackageSet("sid", ("mysql-router", "libc6")),
     "toolkit": PackageSet("bookworm", ("percona-toolkit", "perl", "libc6")),
 }
@@ -170,6 +171,7 @@ _HOME = {
     "sysbench": ("tools", "sysbench"), "haproxy": ("tools", "haproxy"), "php": ("tools", "php8.2"),
     "python-mysqldb": ("tools", "python3.11"), "mysqlrouter": ("router", "mysqlrouter"),
     "pt-table-sync": ("toolkit", "perl"), "pt-table-checksum": ("toolkit", "perl"),
+    "mydumper": ("dump", "mydumper"), "myloader": ("dump", "myloader"),
 }  # fmt: skip
 
 
@@ -198,6 +200,8 @@ def tool(name: str) -> Tool:
         argv += ["--no-defaults", f"--character-sets-dir={root}/usr/share/mysql/charsets"]
     elif name == "mariadb":
         argv += ["--no-defaults", f"--plugin-dir={next(root.glob('usr/lib/*/libmariadb3/plugin'), '')}"]
+    elif name in ("mydumper", "myloader"):
+        env = _client_plugins(root)
     elif name == "sysbench":
         share = root / "usr/share/sysbench"
         env = {"LUA_PATH": f"{share}/?.lua;;"} | _client_plugins(root)

@@ -145,6 +145,33 @@ def _active_label(socket: Path) -> str:
 
 
 @app.command()
+def seed(  # noqa: PLR0917 - typer's way to say options
+    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False,
+    users: Annotated[bool, typer.Option("--users", help="Copy accounts and their grants too.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace tables of the standby that hold rows.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Fill a standby anew that was filled before.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the daemon goes on.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Copy nothing for now.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after --pause.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Give up; the standby stays empty.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch a seed that is under way.")] = False,
+) -> None:  # fmt: skip
+    """Fill the empty standby from the active side while that is in use."""
+    from segue.admin.seeding import run_seed
+
+    chosen = [n for n, on in (("pause", pause), ("resume", resume), ("cancel", cancel), ("follow", follow)) if on]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} do not go together")
+    options = {"users": users, "overwrite": overwrite, "again": again}
+    value = run_seed(_socket(config, socket), chosen[0] if chosen else "start", options, err,
+                     bars=not json and err.is_terminal, wait=not detach)  # fmt: skip
+    if json:
+        _print_json(value)
+    else:
+        out.print(views.seed(value))
+
+
+@app.command()
 def pause(
     config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None
 ) -> None:

@@ -125,6 +125,8 @@ class AdminServer:
                 return await control.rollback(float(args.get("timeout") or DEFAULT_TIMEOUT))
             case "verify":
                 return await control.verify([str(t) for t in args.get("tables") or ()], repair=bool(args.get("repair")))
+            case "seed":
+                return await _seed(control, args)
             case "pause":
                 return await control.pause(args.get("timeout"))
             case "skip-ddl":
@@ -134,6 +136,12 @@ class AdminServer:
             case "reload":
                 return await control.reload()
         raise Refused(f"this daemon knows no command '{command}'", mend="Are segue and the daemon of one version?")
+
+
+async def _seed(control: Control, args: dict[str, Any]) -> dict[str, Any]:
+    action = str(args.get("action", "start"))
+    options = {k: bool(args.get(k)) for k in ("users", "overwrite", "again")} if action == "start" else {}
+    return await control.seed(action, **options)
 
 
 def _refuse_live(path: Path) -> None:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["escape", "findings", "report", "status", "tables"]
+__all__ = ["escape", "findings", "report", "seed", "status", "tables"]
 
 
 _WHY = {
@@ -53,6 +53,14 @@ def status(value: dict[str, Any]) -> RenderableType:
         table.add_row("", ", ".join(f"{n} {_WHY[k]}" for k, n in turned_away.items() if n and k in _WHY))
     for session in proxy.get("pinned", ())[:10]:
         table.add_row("pinned", escape(f"{session['client']} user {session['user']} {session['pinned']}"))
+    filling = value.get("seed")
+    if filling and filling["state"] != "done":
+        left = "" if filling["seconds_left"] is None else f", {filling['seconds_left']:.0f} s left"
+        table.add_row("seed", f"{filling['state']} {filling['percent']} %, {filling['rows']} rows,"
+                              f" {filling['bytes_per_second'] / 1e6:.1f} MB/s{left}")  # fmt: skip
+        for word in (filling["error"], filling["waits_for"]):
+            if word:
+                table.add_row("", f"[yellow]{escape(str(word))}[/]")
     if last:
         pause = "" if last.get("pause_ms") is None else f", pause {last['pause_ms']} ms"
         table.add_row("last switchover", f"{last['outcome']} {last['source']} -> {last['target']}{pause}")
@@ -134,3 +142,11 @@ def report(value: dict[str, Any]) -> RenderableType:
         f"first position on {value['target']}: {value['target_position']}"
     )
     return Group(head, table, tail, escape(places))
+
+
+def seed(value: dict[str, Any]) -> RenderableType:
+    """What `segue seed` ended with."""
+    if "tables" not in value:
+        return "the seed has begun; segue seed --follow shows how far it is"
+    text = f"{value['state']}: {len(value['tables'])} tables, {value['rows']} rows, {value['bytes'] / 1e6:.1f} MB"
+    return Group(text, *(f"[yellow]note[/yellow] {escape(n)}" for n in value["notes"]))

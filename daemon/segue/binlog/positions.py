@@ -90,6 +90,15 @@ class GtidSet:
                     return False
         return True
 
+    def overlaps(self, other: GtidSet) -> bool:
+        """Whether they have a transaction in common."""
+        return any(
+            start < there[1] and there[0] < stop
+            for key, intervals in other._sets.items()
+            for start, stop in intervals
+            for there in self._sets.get(key, ())
+        )
+
     def tagged(self) -> bool:
         return any(":" in key for key in self._sets)
 

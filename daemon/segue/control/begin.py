@@ -5,6 +5,7 @@ from __future__ import annotations
 from segue.binlog.events import BinlogError
 from segue.binlog.positions import parse
 from segue.config import Config
+from segue.copy.desk import first_look
 from segue.errors import ConfigError, Refused, SegueError
 from segue.log import get_logger
 from segue.replicate import progress
@@ -57,11 +58,13 @@ async def _first_progress(config: Config, epoch: int, source: Server, target: Se
             )
         log.info("going on from the progress found on the standby", position=found.position)
         return
+    if await first_look(config, source, target):
+        return
     start = config.replicate.start
     try:
         position = await source.position() if start == "current" else parse(
             start, mariadb=flavour.dump_is_mariadb).text()  # fmt: skip
     except BinlogError as error:
-        raise ConfigError(f"replicate.start: {error}", mend='Give "current", a GTID set, or "file:pos"') from None
+        raise ConfigError(f"replicate.start: {error}", mend='Give "current", "seed", a GTID set, or "file:pos"') from None
     await progress.initialise(there, deployment.name, source_id, position, epoch)
     log.info("both sides count as equal from here on", position=position, source=source.label)

@@ -16,6 +16,7 @@ from segue.control.sessions import SessionMoves
 from segue.control.standby import StandbyPort
 from segue.control.verification import Verification, refusal
 from segue.control.workers import Workers
+from segue.copy.desk import EMPTY, Desk, order, phase
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
 from segue.proxy.certificate import ensure_certificate
@@ -46,6 +47,8 @@ class Control:
         self.ended: SegueError | None = None
         self.conductor = Conductor(self.journal, RealStage(self))
         self.feed = FeedControl(self.config.deployment.name)
+        self.feed.seed = self.config.seed
+        self.desk = Desk()
         self.verification = Verification(self.config.deployment.name, self.drain_replication)
         self.workers: Workers | None = None
         self.moves: SessionMoves | None = None
@@ -162,7 +165,8 @@ class Control:
         if recovered is None:
             await asyncio.gather(self.keeper.look(active=True), self.keeper.look(active=False))
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
-        self.feed.launch()
+        await self.desk.refresh(self.config, self.source, self.target)
+        self.feed.launch(begin=self.desk.state not in EMPTY)
         await workers.start()
         self.spawn(self.verification.follow(self.config, self.source, self.target))
         if self.standby_port is not None:
@@ -224,14 +228,16 @@ class Control:
         )
         keys = ("state", "direction", "lag_seconds", "transactions", "rows", "source_position",
                 "applied_position", "error", "mend")  # fmt: skip
+        self.desk.told(replication)
         return {
             "deployment": self.deployment,
             "version": __version__,
-            "phase": str(self.conductor.phase),
+            "phase": phase(str(self.conductor.phase), self.desk.state, replication),
             "active": self.journal.active,
             "epoch": self.epoch,
             "paused": self.paused,
             "replication": {k: replication.get(k) for k in keys} | {"details": replication},
+            "seed": replication.get("seed"),
             "proxy": proxy,
             "verify": verify,
             "last_switchover": self.conductor.last,
@@ -248,6 +254,8 @@ class Control:
         """Swap the roles. Raises Refused with the reason when it was aborted; everything is as before then."""
         if self.paused:
             raise Refused("clients are paused by an operator", mend="segue resume first")
+        if self.desk.state in EMPTY:
+            raise Refused("the standby has not been seeded", mend="segue seed fills it")
         async with self.keeper.turn:
             try:
                 report = await self.conductor.switchover(self.source.label, self.target.label, timeout)
@@ -258,6 +266,21 @@ class Control:
         if report["outcome"] != "done":
             raise Refused("; ".join(report["errors"]), mend=" ".join(dict.fromkeys(report["mend"])))
         return report
+
+    async def seed(self, action: str, **options: bool) -> dict[str, Any]:
+        """start, pause, resume or cancel the filling of the standby. Raises Refused when that cannot be now."""
+        if self.conductor.run is not None:
+            raise Refused(f"a switchover is under way ({self.conductor.phase})", mend="Wait until it ends")
+        if action != "start":
+            return await self.feed.seed_action(action)
+        await self.feed.stop()
+        try:
+            await order(self.config, self.source, self.target, **options)
+        finally:
+            await self.desk.refresh(self.config, self.source, self.target)
+            if self.desk.state not in EMPTY:
+                await self.start_replication(self.source, self.target, self.epoch)
+        return {"state": "started"}
 
     async def check(self) -> list[guardrails.Finding]:
         return await guardrails.run(self.guard(await self.replication(), await self._proxy_status()))
@@ -320,6 +343,7 @@ class Control:
         new = load(self.path)
         changed = changes(self.config, new)
         self.config = new
+        self.feed.seed = new.seed
         if {"blue", "green"} & set(changed):
             for server in self._servers.values():
                 await server.close()
@@ -330,7 +354,7 @@ class Control:
             await self.workers.reconfigure(new.proxy)
             if self.standby_port is not None:
                 await self.standby_port.reconfigure(new.proxy)
-        if set(changed) & {"blue", "green", "replicate"}:
+        if set(changed) & {"blue", "green", "replicate", "seed"}:
             await self.stop_replication()
             await self.start_replication(self.source, self.target, self.epoch)
         elif "verify" in changed:

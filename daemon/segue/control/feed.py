@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from segue.config import Replicate
+from segue.config import Replicate, Seed
 from segue.errors import PeerGone
 from segue.ipc import Channel
 from segue.log import get_logger
@@ -25,6 +25,8 @@ class FeedControl:
         self._child = Child("replicator", "segue.replicate", self._begin, self._notice)
         self._wanted = False
         self._order: dict[str, Any] = {}
+        self.seed = Seed()
+        """How fast a standby is filled, as configured."""
 
     def direct(self, source: Server, target: Server, replicate: Replicate, epoch: int) -> None:
         """What the next start does."""
@@ -34,11 +36,12 @@ class FeedControl:
             "target": target.backend(),
             "replicate": replicate.model_dump(mode="json"),
             "epoch": epoch,
+            "seed": self.seed.model_dump(mode="json"),
         }
 
-    def launch(self) -> None:
-        """Start the process, which begins as directed."""
-        self._wanted = True
+    def launch(self, *, begin: bool = True) -> None:
+        """Start the process, which begins as directed, or waits for `start`."""
+        self._wanted = begin
         self._child.start()
 
     async def start(self) -> None:
@@ -54,6 +57,10 @@ class FeedControl:
 
     async def end(self) -> None:
         await self._child.stop()
+
+    async def seed_action(self, action: str) -> dict[str, Any]:
+        """pause, resume or cancel; how far it is."""
+        return await self._child.request("seed", limit=10.0, action=action)
 
     async def status(self) -> dict[str, Any]:
         try:

@@ -135,6 +135,31 @@ class Flavour(ABC):
     def exact_real(self, column: str) -> str:
         """SQL text of a FLOAT or DOUBLE column in which any two stored values differ; the same on both flavours."""
 
+    @abstractmethod
+    async def visible(self, conn: Connection, position: str, limit: float) -> bool:
+        """Wait until every snapshot taken from now on shows what is up to `position`; False after `limit` seconds.
+
+        A dump thread may send a transaction before its commit is visible.
+        """
+
+    @abstractmethod
+    async def settled(self, conn: Connection, limit: float) -> str:
+        """A position that contains every transaction whose changes can be seen now.
+
+        Raises ServerError when transactions that are on their way do not end within `limit` seconds.
+        """
+
+    @abstractmethod
+    async def overlap(self, conn: Connection, *, on: bool) -> None:
+        """Row events that find their row there already, or not there any more, are no error while it is on.
+
+        `conn` is the one that applies them; where the server knows this for all only, it is set for all.
+        """
+
+    @abstractmethod
+    async def overlap_globals(self, conn: Connection) -> dict[str, str]:
+        """Global variables that `overlap` changes, as they are now."""
+
     async def make_standby(self, conn: Connection) -> None:
         """Only accounts with the right to bypass read_only, ours that is, may write from now on."""
         await self.unfence(conn, writable=False)

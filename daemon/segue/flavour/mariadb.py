@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from typing import Any, ClassVar, Self
 
 import orjson
 
+from segue.binlog.positions import MariaGtid
 from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
 from segue.sql import Connection, quote
 
@@ -96,6 +99,35 @@ class MariaDB(Flavour):
 
     def exact_real(self, column: str) -> str:
         return f"CAST({column} AS DOUBLE)"
+
+    async def visible(self, conn: Connection, position: str, limit: float) -> bool:
+        # gtid_binlog_pos runs ahead of the engine's commit; a consistent snapshot knows its place in the binlog.
+        wanted, deadline = MariaGtid(position), time.monotonic() + limit
+        while True:
+            await conn.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            rows = await conn.query("SHOW STATUS LIKE 'binlog_snapshot_%'")
+            await conn.query("ROLLBACK")
+            at = {str(r["Variable_name"]).lower(): str(r["Value"]) for r in rows}
+            seen = await conn.value(
+                f"SELECT BINLOG_GTID_POS({quote(at['binlog_snapshot_file'])}, {int(at['binlog_snapshot_position'])})"
+            )
+            if seen is not None and MariaGtid(str(seen)).contains(wanted):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+
+    async def settled(self, conn: Connection, limit: float) -> str:  # noqa: ARG002 - MySQL waits
+        # Moves when a transaction is written to the binlog, which is before it can be seen.
+        return await self.position(conn)
+
+    async def overlap(self, conn: Connection, *, on: bool) -> None:
+        wanted = "IDEMPOTENT" if on else "STRICT"
+        if str(await conn.value("SELECT @@GLOBAL.slave_exec_mode")).upper() != wanted:
+            await conn.query(f"SET GLOBAL slave_exec_mode = '{wanted}'")
+
+    async def overlap_globals(self, conn: Connection) -> dict[str, str]:
+        return {"slave_exec_mode": str(await conn.value("SELECT @@GLOBAL.slave_exec_mode"))}
 
     def grant_for(self, missing: list[str], account: str) -> str:
         return f"GRANT {', '.join(missing)} ON *.* TO {account}"

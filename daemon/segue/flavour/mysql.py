@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
 from secrets import token_hex
 from typing import Any, ClassVar, Self
 
+from segue.binlog.positions import GtidSet
 from segue.errors import ServerError
 from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
 from segue.sql import Connection, quote
@@ -102,7 +106,35 @@ class MySQL(Flavour):
 
     def exact_real(self, column: str) -> str:
         # An expression's text is cut at 22 characters (seen on 9.7.4), and a FLOAT's at six digits; JSON's is not.
-        return f"TRIM(TRAILING '.0' FROM JSON_EXTRACT(JSON_ARRAY({column}), '$[0]'))"
+        return f"TRIM(TRAILING _utf8mb4'.0' FROM JSON_EXTRACT(JSON_ARRAY({column}), _utf8mb4'$[0]'))"
+
+    async def visible(self, conn: Connection, position: str, limit: float) -> bool:
+        # A GTID joins gtid_executed after the engine has committed it.
+        late = await conn.value(
+            f"SELECT WAIT_FOR_EXECUTED_GTID_SET({quote(position)}, {limit:.3f})", timeout=limit + 10.0
+        )
+        return not int(late)
+
+    async def settled(self, conn: Connection, limit: float) -> str:
+        # And it is owned from before it is written to the binlog until it has joined: what can be seen and is not
+        # in gtid_executed yet is owned now.
+        deadline = time.monotonic() + limit
+        owned = str(await conn.value("SELECT @@GLOBAL.gtid_owned")).replace("\n", "")
+        mine = GtidSet(re.sub(r"#\d+", "", owned)) if owned else None
+        while mine is not None:
+            left = str(await conn.value("SELECT @@GLOBAL.gtid_owned")).replace("\n", "")
+            if not left or not GtidSet(re.sub(r"#\d+", "", left)).overlaps(mine):
+                break
+            if time.monotonic() > deadline:
+                raise ServerError(0, f"transactions {owned} do not end", where=conn.where)
+            await asyncio.sleep(0.01)
+        return await self.position(conn)
+
+    async def overlap(self, conn: Connection, *, on: bool) -> None:
+        await conn.query(f"SET SESSION rbr_exec_mode = '{'IDEMPOTENT' if on else 'STRICT'}'")
+
+    async def overlap_globals(self, conn: Connection) -> dict[str, str]:  # noqa: ARG002 - MariaDB asks
+        return {}
 
     def grant_for(self, missing: list[str], account: str) -> str:
         return f"GRANT {', '.join(missing)} ON *.* TO {account}"

@@ -96,7 +96,7 @@ class Applier:
         conn = await connect(endpoint, where=where, program="segue-apply", count_found=True)
         try:
             flavour = await detect(conn)
-            await _take_lock(conn, deployment)
+            await take_lock(conn, deployment)
             identity = await flavour.identify(conn)
             max_packet = int(await conn.value("SELECT @@max_allowed_packet"))
             return cls(conn, flavour, identity, deployment, max_packet)
@@ -231,11 +231,12 @@ def _packets(statements: list[bytes], most: int) -> Iterator[list[bytes]]:
     yield some
 
 
-async def _take_lock(conn: Connection, deployment: str) -> None:
+async def take_lock(conn: Connection, deployment: str) -> str:
+    """Wait for the end of an earlier connection that applies; the lock's name, quoted. Raises ConnectionLost."""
     lock = quote("segue." + hashlib.sha256(deployment.encode()).hexdigest()[:40])
     for attempt in range(2):
         if int(await conn.value(f"SELECT GET_LOCK({lock}, {LOCK_WAIT})", timeout=LOCK_WAIT + 10.0) or 0):
-            return
+            return lock
         holder = await conn.value(f"SELECT IS_USED_LOCK({lock})")
         if attempt == 0 and holder is not None:
             await conn.query(f"KILL {int(holder)}")

@@ -86,6 +86,8 @@ class Assembler:
         self.clock = 0.0
         """The source's time at the last read; MariaDB tells commit times in whole seconds only."""
         self.limit = limit
+        self.at_commit: Callable[[], None] | None = None
+        """Called at each transaction's end, when `position` has moved."""
         self._plan = plan
         self._selected = selected
         self._paused = False
@@ -270,6 +272,8 @@ class Assembler:
         self.commit_time = self._began
         self.batch.transactions += 1
         self._mark = self.batch.mark()
+        if self.at_commit is not None:
+            self.at_commit()
 
     def _query(self, payload: bytes, end: int) -> Ddl | _Turn | None:
         start = 33 + payload[28] + 1 + (payload[31] | payload[32] << 8)

@@ -8,6 +8,7 @@ full, its statement is made ready ahead, and the reader waits for room.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 import uuid
@@ -18,12 +19,15 @@ from typing import Any, Final
 from segue.binlog.batch import Batch
 from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid, parse
+from segue.binlog.rows import TableMap
+from segue.copy.gate import Gate as Turns
+from segue.copy.joint import Joint
 from segue.errors import SegueError
 from segue.flavour import Flavour, detect
 from segue.log import get_logger
 from segue.replicate import held, progress
 from segue.replicate.applier import Applier, Work
-from segue.replicate.assembler import Assembler, Stop
+from segue.replicate.assembler import Assembler, Route, Stop
 from segue.replicate.ddl.event import Ddl
 from segue.replicate.ddl.gate import Gate
 from segue.replicate.dump import DumpRequest, DumpStream, format_description
@@ -56,8 +60,12 @@ class Job:
 class Feed:
     """Made, run once, thrown away."""
 
-    def __init__(self, order: Order, changed: Callable[[], None], *, careful: bool = False) -> None:
+    def __init__(self, order: Order, changed: Callable[[], None], *, careful: bool = False,
+                 turns: Turns | None = None) -> None:  # fmt: skip
+        """With `turns` it runs beside a seed, by turns, and idempotently."""
         self.order = order
+        self._turns = turns
+        self._joint: Joint | None = None
         self.applied: GtidSet | MariaGtid | FilePosition | None = None
         self.transactions = 0
         self.rows = 0
@@ -90,16 +98,21 @@ class Feed:
         self._source: Connection | None = None
         stream: DumpStream | None = None
         try:
+            if self._turns is not None:
+                self._joint = await Joint.open(self._turns, self._applier.connection, order, self._applier.flavour)
             self._source = await connect(order.source, where=order.source_where, program="segue-replicate")
             flavour = await detect(self._source)
             position = await self._start_position(flavour)
             self.applied = position.copy()
             await self._applier.describe(await format_description(self._request(flavour, None)))
-            self._sides = BothSides(order, (self._source, flavour), self._applier, self._behind_ddl)
+            self._sides = BothSides(order, (self._source, flavour), self._applier, self._behind_ddl,
+                                   self._joint.tables if self._joint else None)  # fmt: skip
             self._planner = await self._sides.plan()
-            self._assembler = Assembler(position, lambda t: self._planner(t), order.mapping,  # noqa: PLW0108 - it is replaced at each DDL
+            self._assembler = Assembler(position, self._route, order.mapping,
                                         1 if self._careful else BATCH_BYTES,
                                         Held(await held.read(self._applier.connection, order.deployment)))  # fmt: skip
+            if self._joint is not None:
+                self._joint.attach(self._assembler, mariadb=flavour.dump_is_mariadb)
             self._gate = Gate(order.on_ddl, order.mapping, self._sides, self._sides.open_target, self._stands,
                               same_flavour=flavour.name == self._applier.flavour.name)  # fmt: skip
             stream = self._stream = await DumpStream.open(self._request(flavour, position))
@@ -197,6 +210,12 @@ class Feed:
             position,
         )
 
+    def _route(self, table: TableMap) -> Route | None:
+        """The present plan's word; nothing for a table whose copy shows what comes now."""
+        if self._joint is not None and self._joint.drops(table):
+            return None
+        return self._planner(table)
+
     # -- the two tasks -------------------------------------------------------------------------------------
 
     async def _both(self) -> None:
@@ -250,6 +269,8 @@ class Feed:
         assembler = self._assembler
         position = None if assembler.in_transaction else assembler.position.copy()
         batch = assembler.take()
+        if self._joint is not None:
+            batch = self._joint.convert(batch)
         return Job(self._applier.prepare(batch, position.text() if position else None), batch, position, batch.began)
 
     def _next(self) -> Job | None:
@@ -286,7 +307,8 @@ class Feed:
             self._running = job
             job.sent = time.monotonic()
             try:
-                await self._applier.apply(job.work)
+                async with self._joint.applying() if self._joint else contextlib.nullcontext():
+                    await self._applier.apply(job.work)
             except Stop as stop:
                 raise self._named(stop, job) from None
             finally:
@@ -323,7 +345,10 @@ class Feed:
             self.hurry()
             self._idle.clear()
             await self._idle.wait()
-        await self._gate.let_pass(ddl)
+        if self._joint is not None:
+            await self._joint.let_pass(ddl, self._applier.connection)
+        else:
+            await self._gate.let_pass(ddl)
         self._planner = await self._sides.plan(ddl.statement.touched_schemas)
         self._assembler.forget_tables()
         self._assembler.passed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from segue.config import Endpoint, Replicate
+from segue.config import Endpoint, Replicate, Seed
 from segue.roles import mapping_from
 from segue.schema import Mapping
 
@@ -22,6 +22,7 @@ class Order:
     mapping: Mapping
     on_ddl: str
     epoch: int
+    seed: Seed
 
     @property
     def source_where(self) -> str:
@@ -48,4 +49,5 @@ class Order:
             mapping_from(message["source"]["name"], replicate),
             replicate.on_ddl,
             int(message["epoch"]),
+            Seed.model_validate(message.get("seed") or {}),
         )

@@ -9,8 +9,10 @@ import time
 from typing import Any, Final
 
 from segue.binlog.events import BinlogError
-from segue.binlog.positions import parse
+from segue.binlog.positions import Position, parse
 from segue.child import open_channel
+from segue.copy.gate import GateEnded
+from segue.copy.seeder import Seeder
 from segue.errors import ConnectionLost, SegueError, ServerError
 from segue.ipc import Channel
 from segue.log import get_logger
@@ -48,6 +50,7 @@ class Replicator:
         self._changed = asyncio.Event()
         self._told: tuple[str, str | None] | None = None
         self._connects = 0
+        self._seeder: Seeder | None = None
 
     async def handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
         match op:
@@ -69,6 +72,8 @@ class Replicator:
                 if self._feed is None:
                     raise SegueError("the stream waits at no DDL statement", mend="segue status shows where it stands")
                 return {"skipped": self._feed.skip_ddl()}
+            case "seed":
+                return await self._seed(str(args["action"]))
         raise SegueError(f"the replicator does not know '{op}'")
 
     # -- running -------------------------------------------------------------------------------------------
@@ -77,6 +82,8 @@ class Replicator:
         task, self._task = self._task, None
         if task is None:
             return
+        if self._seeder is not None and not self._seeder.stream_wanted.is_set():
+            task.cancel()
         if self._feed is None or not self._feed.live:
             task.cancel()
         else:
@@ -93,16 +100,77 @@ class Replicator:
         self._set("idle", None)
 
     async def _keep_running(self, order: Order) -> None:
+        """The stream; before it and beside it a seed, when the target has one under way."""
+        while not await self._find_seed(order):
+            await asyncio.sleep(BACKOFF[-1])
+        seeder = self._seeder
+        if seeder is None:
+            await self._stream(order)
+            return
+        seeding = asyncio.create_task(self._seed_and_go_on(seeder), name="seed")
+        try:
+            if await seeder.may_stream():
+                await self._stream(order, beside=True)
+            if self._task is asyncio.current_task():
+                await seeding
+        finally:
+            seeding.cancel()
+            await asyncio.wait({seeding})
+        if self._task is asyncio.current_task() and seeder.report.state == "done":
+            await self._stream(order)
+
+    async def _find_seed(self, order: Order) -> bool:
+        self._seeder = None
+        try:
+            if await Seeder.active(order):
+                self._seeder = Seeder(order, self)
+        except SegueError as error:
+            self._set("connecting", error)
+            return False
+        return True
+
+    async def _seed_and_go_on(self, seeder: Seeder) -> None:
+        """When the seed is over the feed that ran beside it ends; another one begins, strictly, or none."""
+        await seeder.run()
+        await seeder.gate.end()
+        if self._feed is not None:
+            self._feed.end()
+
+    async def _seed(self, action: str) -> dict[str, Any]:
+        seeder = self._seeder
+        if seeder is None or seeder.over.is_set():
+            raise SegueError("no seed is under way", mend="segue seed begins one")
+        if action == "cancel":
+            await seeder.cancel()
+        else:
+            await seeder.pause(action == "pause")
+        return seeder.status()
+
+    def applied(self) -> Position | None:
+        return self._feed.applied if self._feed is not None else None
+
+    def hurry(self) -> None:
+        if self._feed is not None:
+            self._feed.hurry()
+
+    async def _stream(self, order: Order, *, beside: bool = False) -> None:
+        """Until it is told to end; `beside` a seed also when that is over."""
         failures = 0
+        seeder = self._seeder
         while self._task is asyncio.current_task():
+            turns = seeder.gate if seeder is not None and not seeder.over.is_set() else None
+            if turns is None and beside:
+                return
             if self._state != "stopped":
                 self._set("connecting", self._error)
             self._connects += 1
-            feed = self._feed = Feed(order, self._advanced, careful=self._careful)
+            feed = self._feed = Feed(order, self._advanced, careful=self._careful, turns=turns)
             began = time.monotonic()
             wait = LOOK_AGAIN
             try:
                 await feed.run()
+                return
+            except GateEnded:
                 return
             except Stop as error:
                 if feed.batches or not self._careful:
@@ -182,6 +250,7 @@ class Replicator:
             "connects": self._connects,
             "cpu_seconds": round(time.process_time(), 3),
             "pid": os.getpid(),
+            "seed": self._seeder.status() if self._seeder else None,
         }
 
     async def _drain(self, position: str, timeout: float) -> dict[str, Any]:

@@ -20,9 +20,14 @@ class BothSides:
     """New plans, and what the gate for DDL asks."""
 
     def __init__(
-        self, order: Order, source: tuple[Connection, Flavour], applier: Applier, here: Callable[[], Position]
-    ) -> None:
-        """`here` is the position as it will be behind the statement at the gate."""
+        self, order: Order, source: tuple[Connection, Flavour], applier: Applier, here: Callable[[], Position],
+        amend: Callable[[Tables, Tables], Tables] | None = None,
+    ) -> None:  # fmt: skip
+        """`here` is the position as it will be behind the statement at the gate.
+
+        `amend` makes the target's tables out of both sides', for a target that is not complete yet.
+        """
+        self._amend = amend
         self._order = order
         self._source, self._flavour = source
         self._applier = applier
@@ -53,7 +58,8 @@ class BothSides:
                 target_tables |= {k: t for k, t in self._target_tables.items() if k[0] not in wanted}
             self._source_tables, self._target_tables = source_tables, target_tables
             return Planner(
-                order.mapping, source_tables, target_tables,
+                order.mapping, source_tables,
+                target_tables if self._amend is None else self._amend(source_tables, target_tables),
                 Sides(self._flavour.name, there.name, self._flavour.cascades_logged, self._applier.binlog_allowed),
                 await self._flavour.collations(self._alive()), there, await self._position(),
             )  # fmt: skip

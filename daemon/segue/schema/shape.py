@@ -14,7 +14,7 @@ from typing import Final
 from segue.binlog import columns as ct
 from segue.binlog.rows import TableMap
 from segue.errors import SegueError
-from segue.schema.catalogue import Column, Key, Table
+from segue.schema.catalogue import Column, ForeignKey, Key, Table
 
 Collations = ReadOnly[int, tuple[str, str]]
 """Collation id -> (character set, collation), as a server names them."""
@@ -115,11 +115,13 @@ def from_event(event: TableMap, collations: Collations, today: Table | None) -> 
     )
     primary = tuple(names[p.column] + (f"({p.prefix})" if p.prefix else "") for p in event.primary)
     keys = [Key("PRIMARY", primary)] if primary else []
+    foreign: tuple[ForeignKey, ...] = ()
     if today is not None:
         here = {n.lower() for n in names}
+        foreign = tuple(f for f in today.foreign_keys if {c.lower() for c in f.columns} <= here)
         keys += [k for k in today.keys if (k.name != "PRIMARY" or not event.names) and set(k.names) <= here]
     engine = today.engine if today else "InnoDB"
-    return Table(event.schema, event.table, engine, columns, tuple(keys), foreign_keys=today.foreign_keys if today else ())
+    return Table(event.schema, event.table, engine, columns, tuple(keys), foreign_keys=foreign)
 
 
 def _column(seen: ct.Column, name: str, collations: Collations, today: Column | None) -> Column:

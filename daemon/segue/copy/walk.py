@@ -1,0 +1,141 @@
+"""Walking one table chunk by chunk. The order of chunks is the key's; several may be under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from typing import Final
+
+from segue.copy import record
+from segue.copy.gate import Gate
+from segue.copy.keys import Bound, WalkKey
+from segue.copy.lane import Lane, TooLarge, load, read_chunk
+from segue.copy.lines import Form
+from segue.copy.record import Chunk, TableRecord
+from segue.errors import ConnectionLost, SegueError
+from segue.sql import Connection, name
+
+MAX_ROWS: Final = 200_000
+_BOUND_LIMIT: Final = 120.0
+
+
+class Walk:
+    """What of a table is done, under way and left."""
+
+    def __init__(self, table: TableRecord, key: WalkKey, form: Form, chunk_bytes: int) -> None:
+        self.table = table
+        self.key = key
+        self.form = form
+        self.under_way = 0
+        self.ended = False
+        """No chunk is left to be begun."""
+        self._chunk_bytes = chunk_bytes
+        average = table.est_bytes // table.est_rows if table.est_rows else 200
+        self._rows = max(1, min(MAX_ROWS, chunk_bytes // max(average, 20)))
+        self._turn = asyncio.Lock()
+        self._gaps: list[Chunk] = []
+        self._numbers: list[float] = []
+        self._low: Bound | None = None
+        self._resume(table.chunks)
+
+    @property
+    def done(self) -> bool:
+        return self.ended and not self.under_way and not self._gaps
+
+    @property
+    def has_work(self) -> bool:
+        return not self.ended or bool(self._gaps)
+
+    def _resume(self, chunks: list[Chunk]) -> None:
+        """Chunks that were begun and not committed are gaps between those that were."""
+        last = 0.0
+        for chunk in chunks:
+            if chunk.low != self._low:
+                self._gaps.append(Chunk((last + chunk.number) / 2, self._low, chunk.low))
+            last, self._low = chunk.number, chunk.high
+            self.ended = chunk.high is None
+        self._numbers = sorted(c.number for c in (*chunks, *self._gaps))
+
+    async def take(self, lane: Lane) -> Chunk | None:
+        """The next chunk to copy; None when there is none."""
+        async with self._turn:
+            if self._gaps:
+                self.under_way += 1
+                return self._gaps.pop(0)
+            if self.ended:
+                return None
+            high = await self._bound(await lane.source(), self._low)
+            chunk = Chunk(self._numbers[-1] + 1.0 if self._numbers else 1.0, self._low, high)
+            self._numbers.append(chunk.number)
+            self._low, self.ended = high, high is None
+            self.under_way += 1
+            return chunk
+
+    async def _bound(self, conn: Connection, low: Bound | None) -> Bound | None:
+        """The key of the last row of a chunk behind `low`, None when the table's end comes first."""
+        rows = await conn.query(
+            f"SELECT {self.key.fields()} FROM {name(*self.table.name)} FORCE INDEX ({name(self.key.name)})"
+            f" WHERE {self.key.where(low, None)} ORDER BY {self.key.order} LIMIT 1 OFFSET {self._rows - 1}",
+            timeout=_BOUND_LIMIT,
+        )
+        return self.key.bound(rows[0]) if rows else None
+
+    async def copy(self, lane: Lane, chunk: Chunk, deployment: str, gate: Gate) -> None:
+        """Read and commit one chunk. After an error its outcome is known, and it is a gap again."""
+        done = False
+        try:
+            async with gate.copying():
+                try:
+                    await self._copy(lane, chunk, deployment)
+                    done = True
+                except BaseException:
+                    await _settle(lane)
+                    raise
+        except TooLarge:
+            if self._rows == 1:
+                raise
+            self._rows = max(1, min(self._rows, chunk.rows or self._rows) // 4)
+            await self._split(lane, chunk)
+        finally:
+            self.under_way -= 1
+            if not done and chunk not in self._gaps:
+                self._gaps.append(chunk)
+
+    async def _copy(self, lane: Lane, chunk: Chunk, deployment: str) -> None:
+        source, target = await lane.source(), await lane.target()
+        where = self.key.where(chunk.low, chunk.high)
+        count, lines = await read_chunk(source, self.form.line, name(*self.table.name), where)
+        await target.query("START TRANSACTION")
+        if count:
+            await load(target, self.form.load, lines, count)
+        chunk.rows, chunk.bytes = count, len(lines)
+        await target.run(f"{record.chunk_done(deployment, self.table.name, chunk)}; COMMIT", count=2)
+        self.table.rows += count
+        self.table.bytes += len(lines)
+        if count > 20:
+            ideal = self._chunk_bytes * count // max(1, len(lines))
+            self._rows = max(1, min(MAX_ROWS, self._rows * 2, ideal))
+
+    async def _split(self, lane: Lane, chunk: Chunk) -> None:
+        """Cut a chunk that is too large in two, with a number between its own and the next."""
+        async with self._turn:
+            middle = await self._bound(await lane.source(), chunk.low)
+            if middle is None or middle == chunk.high:
+                return
+            at = bisect_right(self._numbers, chunk.number)
+            after = self._numbers[at] if at < len(self._numbers) else chunk.number + 1.0
+            rest = Chunk((chunk.number + after) / 2, middle, chunk.high)
+            self._numbers.insert(at, rest.number)
+            chunk.high = middle
+            self._gaps.append(rest)
+
+
+async def _settle(lane: Lane) -> None:
+    """Until it is known whether the lane's last transaction was committed: by waiting for its connection's end."""
+    lane.leave()
+    while True:
+        try:
+            await lane.target()
+            return
+        except (ConnectionLost, SegueError):
+            await asyncio.sleep(0.5)

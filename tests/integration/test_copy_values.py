@@ -1,0 +1,100 @@
+"""Every type of column through the copy's text: what arrives is what was there, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lab import Server
+from segue.config import Endpoint
+from segue.copy.keys import walk_key
+from segue.copy.lane import Lane, load, read_chunk, stream_lines
+from segue.copy.lines import form
+from segue.flavour import detect
+from segue.schema import Selection, TableMapping, read_tables
+from segue.sql import connect, name
+
+pytestmark = pytest.mark.servers
+
+KINDS = """CREATE TABLE shop.kinds (
+ id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT, a TINYINT, b SMALLINT UNSIGNED ZEROFILL, d BIGINT UNSIGNED, e DECIMAL(65,30),
+ f FLOAT, g DOUBLE, f2 FLOAT(7,3), h BIT(64), h1 BIT(1), i DATE, j TIME(6), k DATETIME(6), l TIMESTAMP(6) NULL, m YEAR,
+ n CHAR(10), o VARCHAR(300), p BINARY(4), q VARBINARY(200), r LONGTEXT, s LONGBLOB, t ENUM('x','it''s, y','\\\\'),
+ u SET('p','q','r'), v JSON, w GEOMETRY, x VARCHAR(200) CHARACTER SET latin1, y INT GENERATED ALWAYS AS (a + 1) STORED,
+ y2 INT GENERATED ALWAYS AS (a + 2) VIRTUAL, z INT INVISIBLE, `od``d name,` VARCHAR(20), nn VARCHAR(5) NOT NULL DEFAULT ''
+) ENGINE=InnoDB"""
+NASTY = "'\\\\N', 'NULL', 'null', '', ' ', '  trailing  ', '\\'', '\\\\', '\\n', '\\r\\n', '\\t,\\'', '\\0', '\\Z', 'ä€𝄞', ',\\'\\n\\\\N,'"
+ROWS = (
+    ("INSERT INTO shop.kinds (a,b,d,e,f,g,f2,h,h1,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,z) VALUES (-128, 65535, 18446744073709551615,"
+    " -12345678901234567890123456789012345.012345678901234567890123456789, 1.17549e-38, -1.7976931348623157e308, 1234.567,"
+    " b'1111111111111111111111111111111111111111111111111111111111111111', b'1', '2024-02-29', '-838:59:58.999999',"
+    " '9999-12-31 23:59:59.999999', '2038-01-19 03:14:07.123456', 2155, 'ä€', REPEAT('ü', 299), 0x00FF, 0x0001020A0D5C27,"
+    " REPEAT('𝄞\\n', 1000), REPEAT(0x00, 100000), 'it''s, y', 'p,r', '{\"k\": [1, null, \"ä\\\\\\\\n\"]}',"
+    " ST_GeomFromText('POINT(1.5 -2)'), 'é\\'\\\\', 5)"),
+    ("INSERT INTO shop.kinds (a,f,g,h,i,j,k,l,m,t,u,v) VALUES (0, -0.0, -0.0, 0, '0000-00-00', '00:00:00', '0000-00-00',"
+    " '0000-00-00 00:00:00', 0, '\\\\', '', 'null')"),
+    "INSERT INTO shop.kinds (f,g,i,k,m) VALUES (3.4028e38, 4.9406564584124654e-324, '2024-00-00', '0000-00-00', 1901)",
+    "INSERT INTO shop.kinds (f,g) VALUES (0.1, 0.1), (16777217, 1e22), (-1.2345678e-30, -1.2345678901234567e-300)",
+    *(f"INSERT INTO shop.kinds (o, q, r, s, x, `od``d name,`) SELECT {v},{v},{v},{v},CONVERT({v} USING latin1),LEFT({v}, 20)"
+      for v in NASTY.split(", ") if "ä" not in v),
+    "INSERT INTO shop.kinds () VALUES ()",
+    "INSERT INTO shop.kinds (id, n) VALUES (18446744073709551614, 'last')",
+)  # fmt: skip
+
+
+def fill(server: Server, statements: tuple[str, ...]) -> None:
+    with server.connect() as conn, conn.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'")
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def lane_between(blue: Server, green: Server) -> Lane:
+    ends = [(Endpoint(host=s.host, port=s.port, user="root"), s.folder.name) for s in (blue, green)]
+    return Lane(0, ends[0], ends[1], "test", binlog=True)
+
+
+async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: bool) -> int:
+    """The table's rows over one lane; how many."""
+    lane = lane_between(blue, green)
+    plain = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
+    try:
+        source, target, flavour = await lane.source(), await lane.target(), await detect(plain)
+        both = [await read_tables(c, Selection([table[0]])) for c in (plain, target)]
+        made = form(TableMapping(table, table), both[0][table], both[1][table], flavour.exact_real, replace=not stream)
+        copied = 0
+        if stream:
+            async for count, lines in stream_lines(source, made.line, name(*table), 1000):
+                await load(target, made.load, lines, count)
+                copied += count
+        else:
+            key = walk_key(both[0][table])
+            assert key is not None
+            copied, lines = await read_chunk(source, made.line, name(*table), key.where(None, None))
+            await load(target, made.load, lines, copied)
+        return copied
+    finally:
+        await lane.close()
+        await plain.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_every_type_arrives_as_it_is(
+    pairs: Callable[[str], tuple[Server, Server]], flavour: str, *, stream: bool
+) -> None:
+    blue, green = pairs(flavour)
+    local = green.sql("SELECT @@GLOBAL.local_infile")[0][0]
+    try:
+        for server in (blue, green):
+            server.sql("SET GLOBAL local_infile = 1")
+            server.sql("CREATE DATABASE shop")
+            server.sql(KINDS)
+        fill(blue, ROWS)
+        wanted = blue.sql("SELECT COUNT(*) FROM shop.kinds")[0][0]
+        assert await copy(blue, green, ("shop", "kinds"), stream=stream) == wanted
+        assert green.sql("CHECKSUM TABLE shop.kinds") == blue.sql("CHECKSUM TABLE shop.kinds")
+        bits = "SELECT id, HEX(v), HEX(o), f, g, z, HEX(w), y, HEX(`od``d name,`) FROM shop.kinds ORDER BY id"
+        assert green.sql(bits) == blue.sql(bits)
+    finally:
+        green.sql(f"SET GLOBAL local_infile = {local}")

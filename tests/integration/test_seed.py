@@ -1,0 +1,155 @@
+"""The seed on real servers: an empty target is filled under load, killed anywhere, and the stream goes on alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from tests.integration.seedrig import Rig, churn, fill
+
+from lab import Server
+
+pytestmark = pytest.mark.servers
+Make = Callable[..., Rig]
+SMALL = {"turn": 0.3, "chunk_bytes": 20_000}
+
+
+@pytest.fixture
+async def rig(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> AsyncIterator[Make]:
+    made: list[Rig] = []
+    blue, green = pairs(flavour)
+
+    def make(rows: int = 3000, **seed: object) -> Rig:
+        fill(blue, rows)
+        made.append(Rig(blue, green, **(SMALL | seed)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_an_empty_target_is_filled_under_load(rig: Make) -> None:
+    one = rig(max_rate_mb=1.0)
+    blue, green = one.blue, one.green
+    for statement in (
+        "CREATE VIEW shop.seen AS SELECT id FROM shop.big",
+        "CREATE TRIGGER shop.trig BEFORE INSERT ON shop.parent FOR EACH ROW SET NEW.v = 5",
+        "CREATE PROCEDURE shop.proc() SELECT 1",
+        "CREATE EVENT shop.ev ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO DELETE FROM shop.keyless",
+        "CREATE USER kind@'%' IDENTIFIED BY 'secret'",
+        "GRANT SELECT ON shop.* TO kind@'%'",
+    ):
+        blue.sql(statement)
+    try:
+        dice = random.Random(5)
+        await one.start(users=True)
+        while not (status := await one.status())["seed"] or status["seed"]["state"] != "done":
+            await asyncio.to_thread(churn, blue, dice, 3)
+        value = await one.done()
+        await asyncio.to_thread(churn, blue, dice, 10)
+        await one.assert_equal()
+        whole = {t["table"] for t in value["tables"] if t["whole"]}
+        family = {"shop.parent", "shop.child"} if blue.flavour == "mariadb" else set()
+        assert whole == {"shop.keyless"} | family
+        assert green.sql("SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'shop'")[0][0] == "seen"
+        assert green.sql("SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_NAME = 'ev'")[0][0] == "DISABLED"
+        assert green.sql("SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'shop'")[0][0] == 1
+        assert green.sql("SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'shop'")[0][0] == 1
+        assert any("SELECT" in str(r[0]) and "shop" in str(r[0]) for r in green.sql("SHOW GRANTS FOR kind@'%'"))
+        with green.connect(user="kind", password="secret") as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM shop.big")
+        mode = "@@GLOBAL.slave_exec_mode" if blue.flavour == "mariadb" else "'STRICT'"
+        assert green.sql(f"SELECT {mode}")[0][0] == "STRICT"
+        # From now on a divergence is an error again, and not silence.
+        green.sql("DELETE FROM shop.parent WHERE id = 5")
+        blue.sql("UPDATE shop.parent SET v = 77 WHERE id = 5")
+        status = await one.until(lambda s: s["state"] == "stopped")
+        assert "shop.parent" in status["error"]
+    finally:
+        for server in (blue, green):
+            server.sql("DROP USER IF EXISTS kind@'%'")
+
+
+async def lose(one: Rig, what: str) -> None:
+    """Kill one part, and bring it back."""
+    if what == "replicator":
+        await one.kill()
+        return
+    server = one.blue if what == "source" else one.green
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_killed_anywhere_it_goes_on(rig: Make) -> None:
+    """At moments of the copy's own progress; nothing that was committed is copied again."""
+    kills = int(os.environ.get("SEED_KILLS", "3"))
+    rows = int(os.environ.get("SEED_ROWS", "6000"))
+    dice = random.Random(int(os.environ.get("SEED_DICE", "3")))
+    one = rig(rows=rows, max_rate_mb=rows / 30_000, lanes=2)
+    victims = ["replicator", "target", "source"] if kills <= 3 else ["replicator", "replicator", "target", "source"]
+    await one.start()
+    for number in range(kills):
+        wanted = 100.0 * (number + dice.random()) / (kills + 0.5)
+        status = await one.until(lambda s, w=wanted: s["seed"] and (s["seed"]["percent"] >= w or s["seed"]["state"] == "done"))
+        if status["seed"]["state"] == "done":
+            break
+        await asyncio.to_thread(churn, one.blue, dice, 3)
+        await lose(one, victims[number % len(victims)])
+        await asyncio.to_thread(churn, one.blue, dice, 3)
+    value = await one.done()
+    await asyncio.to_thread(churn, one.blue, dice, 10)
+    await one.assert_equal()
+    print("seed:", {k: value.get(k) for k in ("rows", "bytes")})
+
+
+@pytest.mark.timeout(200)
+async def test_pause_cancel_and_begin_again(rig: Make) -> None:
+    one = rig(rows=4000, max_rate_mb=0.2)
+    await one.start()
+    await one.until(lambda s: s["seed"] and s["seed"]["state"] == "copying" and s["seed"]["rows"] > 0)
+    assert (await one.ask("seed", action="pause"))["state"] == "paused"
+    await asyncio.sleep(1.0)
+    rows = (await one.status())["seed"]["rows"]
+    await asyncio.sleep(1.0)
+    assert (await one.status())["seed"]["rows"] == rows
+    await one.kill()
+    await one.until(lambda s: s["seed"] and s["seed"]["state"] == "paused")
+    await one.ask("seed", action="resume")
+    await one.until(lambda s: s["seed"]["rows"] > rows)
+    await one.ask("seed", action="cancel")
+    status = await one.until(lambda s: s["seed"]["state"] == "cancelled")
+    assert status["seed"]["percent"] < 100
+
+
+@pytest.mark.timeout(200)
+async def test_a_table_that_changes_meanwhile_is_copied_anew(rig: Make) -> None:
+    """Chunks of before and after an ALTER do not go together."""
+    one = rig(rows=4000, max_rate_mb=0.3)
+    await one.start()
+    await one.until(lambda s: s["seed"] and any(t["table"] == "shop.big" and t["rows"] for t in s["seed"]["tables"]))
+    one.blue.sql("ALTER TABLE shop.big ADD COLUMN late INT NOT NULL DEFAULT 3")
+    one.blue.sql("UPDATE shop.big SET late = id")
+    value = await one.done()
+    assert {t["table"]: t["again"] for t in value["tables"]}["shop.big"] >= 1
+    await one.assert_equal()
+
+
+@pytest.mark.timeout(100)
+async def test_rows_of_its_own_on_the_target_are_refused(rig: Make) -> None:
+    one = rig(rows=10)
+    one.green.sql("CREATE DATABASE shop")
+    one.green.sql("CREATE TABLE shop.big (id INT PRIMARY KEY)")
+    one.green.sql("INSERT INTO shop.big VALUES (1)")
+    await one.start()
+    status = await one.until(lambda s: s["seed"] and s["seed"]["error"])
+    assert "shop.big" in status["seed"]["error"]
+    assert "--overwrite" in status["seed"]["mend"]
+    assert one.green.sql("SELECT * FROM shop.big") == [(1,)]
