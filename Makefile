@@ -94,6 +94,12 @@ campaign-kill: install ## The replicator killed twenty times with re-written, st
 large: install ## One transaction of a million rows, one value of 64 MB: memory, and what is said (FLAVOUR=, ARGS=)
 	@$(BIN)/python -m large --flavour $(FLAVOUR) $(ARGS)
 
+bench-seed: install ## Filling an empty server against mydumper+myloader and mysqldump | mysql (ARGS="--megabytes 300")
+	@$(BIN)/python -m benchmarks.seed $(ARGS)
+
+seed-kills: install ## The copy killed at 20 moments on each flavour: it goes on, and both sides are equal
+	@SEED_KILLS=20 SEED_ROWS=40000 $(BIN)/python -m pytest -q -s tests/integration/test_seed.py -k killed $(ARGS)
+
 lab: install ## A pair of real servers to try things on (BLUE=mysql GREEN=mariadb), until Ctrl-C
 	@$(BIN)/python -m lab up $(or $(BLUE),mysql) $(or $(GREEN),mysql)
 

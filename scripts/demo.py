@@ -1,4 +1,5 @@
-"""`make demo`: two real servers, the daemon between them, busy clients, a switchover there and back, and the count.
+"""`make demo`: a filled server and an empty one, the daemon between them, busy clients; the empty one is filled, both are
+compared, a switchover there and back, and the count.
 
 Exits 0 only when nothing was lost, nothing doubled, both sides are equal, no connection was dropped and no statement failed.
 """
@@ -23,8 +24,10 @@ from lab import Deployment, Lab, LabError, Server
 from lab.deployment import APP_PASSWORD
 
 CLIENTS = 12
+HISTORY = 200_000
+"""Rows that blue holds when the story begins."""
 WARM_UP = 4.0
-"""Seconds of load before, between and after the switchovers."""
+"""Seconds of load between and after the switchovers."""
 say = Console(highlight=False, soft_wrap=True)
 
 
@@ -50,11 +53,12 @@ def play(lab: Lab, flavour: str, folder: Path) -> int:
     blue, green = lab.pair(flavour, flavour)  # type: ignore[arg-type]
     say.print(f"  blue {blue.version} on port {blue.port}, green {green.version} on port {green.port}")
     deployment = Deployment(folder, blue, green)
-    for server in (blue, green):
-        workload.create_tables(server)
+    workload.create_tables(blue)
+    workload.create_history(blue, HISTORY)
     try:
-        deployment.start()
-        say.print(f"  segue in front of them on port {deployment.port}")
+        deployment.launch()
+        deployment.wait_for(lambda s: s["phase"] == "unseeded")
+        say.print(f"  segue in front of them on port {deployment.port}; blue holds everything, green is empty")
         say.print(f"{CLIENTS} clients read and write through it, and keep account of what they were told ...")
         told, reports = under_load(deployment)
         return judge(deployment, blue, green, told, reports)
@@ -71,7 +75,8 @@ def under_load(deployment: Deployment) -> tuple[dict[str, Any], list[dict[str, A
     )  # fmt: skip
     reports = []
     try:
-        time.sleep(WARM_UP)
+        time.sleep(WARM_UP / 2)
+        fill(deployment)
         for command in ("switchover", "rollback"):
             reports.append(deployment.segue(command)[1])
             say.print(f"  segue {command}: {reports[-1]['source']} -> {reports[-1]['target']}, clients were held for"
@@ -84,6 +89,18 @@ def under_load(deployment: Deployment) -> tuple[dict[str, Any], list[dict[str, A
             load.kill()
             load.wait()
     return json.loads(out), reports
+
+
+def fill(deployment: Deployment) -> None:
+    """Fill green while the clients work, and compare both sides row for row."""
+    began = time.monotonic()
+    value = deployment.segue("seed")[1]
+    say.print(f"  segue seed: {value['rows']} rows, {value['bytes'] / 1e6:.0f} MB in"
+              f" [bold]{time.monotonic() - began:.1f} s[/bold], clients working")  # fmt: skip
+    deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
+    value = deployment.segue("verify")[1]
+    rows = sum(int(t["rows"]) for t in value["tables"])
+    say.print(f"  segue verify: {rows} rows of {len(value['tables'])} tables are equal, clients working")
 
 
 def judge(

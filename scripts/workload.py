@@ -163,6 +163,18 @@ def create_tables(server: Any, schema: str = "shop") -> None:
         cursor.execute(f"INSERT INTO accounts VALUES {rows}")
 
 
+def create_history(server: Any, rows: int, schema: str = "shop") -> None:
+    """A table of many rows that the workload leaves alone."""
+    with server.connect(database=schema) as conn, conn.cursor() as cursor:
+        cursor.execute("CREATE TABLE history (id INT AUTO_INCREMENT PRIMARY KEY, account INT NOT NULL, amount DECIMAL(10,2),"
+                       " note VARCHAR(120), at DATETIME, KEY (account), KEY (at)) ENGINE=InnoDB")  # fmt: skip
+        for begin in range(0, rows, 5000):
+            some = range(begin, min(rows, begin + 5000))
+            values = ", ".join(f"({n % ACCOUNTS}, {n % 1000}.25, 'it was the {n}th', '2026-01-01' + INTERVAL {n} SECOND)"
+                               for n in some)  # fmt: skip
+            cursor.execute(f"INSERT INTO history (account, amount, note, at) VALUES {values}")
+
+
 @dataclass
 class Verdict:
     """What a server holds against what clients were told."""

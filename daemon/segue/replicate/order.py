@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from segue.config import Endpoint, Replicate, Seed
@@ -22,7 +22,8 @@ class Order:
     mapping: Mapping
     on_ddl: str
     epoch: int
-    seed: Seed
+    seed: Seed = field(default_factory=Seed)
+    """How fast a target is filled."""
 
     @property
     def source_where(self) -> str:

@@ -1,0 +1,210 @@
+"""`make bench-seed`: filling an empty server from one in use, against mydumper+myloader and mysqldump | mysql.
+
+Ten tables from wide to narrow, one with a composite string key, one without a key, under a write load. Each contender
+gets a fresh server; the load's latency is taken before and during each. Rates are of the source's DATA_LENGTH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from benchmarks.report import Report, percentile, ratio, times
+from benchmarks.servers import laboratory
+from lab import Deployment, Lab, Server
+from lab.fetch import tool
+from lab.server import die_with_owner
+
+SCHEMA = "shop"
+WIDE = ", ".join(f"c{n} VARCHAR(80), d{n} INT, e{n} DECIMAL(12,2), f{n} DATETIME" for n in range(8))
+TABLES = {
+    "wide1": f"id INT AUTO_INCREMENT PRIMARY KEY, {WIDE}, KEY (d0), KEY (c1), KEY (f2)",
+    "wide2": f"id INT AUTO_INCREMENT PRIMARY KEY, {WIDE}, KEY (d0, d1), UNIQUE KEY (c0, id)",
+    "docs": "id BIGINT AUTO_INCREMENT PRIMARY KEY, body TEXT, tag VARCHAR(40), KEY (tag)",
+    "blobs": "id BIGINT AUTO_INCREMENT PRIMARY KEY, data BLOB, size INT",
+    "strings": "country CHAR(2) NOT NULL, code VARCHAR(40) NOT NULL, name VARCHAR(60), n INT, PRIMARY KEY (country, code), KEY (name)",
+    "orders": "id BIGINT AUTO_INCREMENT PRIMARY KEY, customer INT, total DECIMAL(10,2), at DATETIME, state TINYINT, KEY (customer), KEY (at), KEY (state, at)",
+    "lines": "id BIGINT AUTO_INCREMENT PRIMARY KEY, order_id BIGINT, item INT, qty INT, price DECIMAL(8,2), KEY (order_id), KEY (item)",
+    "floats": "id INT AUTO_INCREMENT PRIMARY KEY, a DOUBLE, b DOUBLE, c FLOAT",
+    "keyless": "a INT, b VARCHAR(30), c DATETIME",
+    "narrow": "id INT AUTO_INCREMENT PRIMARY KEY, v INT",
+}
+_ROW = {
+    "wide1": "(NULL" + ", REPEAT('x{n}', 9), {n} * 7 % 100003, {n} / 7, '2020-01-01' + INTERVAL {n} MINUTE" * 8 + ")",
+    "docs": "(NULL, REPEAT('lorem {n} ipsum\\n', 90), CONCAT('tag', {n} % 500))",
+    "blobs": "(NULL, REPEAT(UNHEX(LPAD(HEX({n}), 8, '0')), 400), {n})",
+    "strings": "(CONCAT(CHAR(65 + {n} % 26), 'X'), 'code {n}', 'name {n}', {n})",
+    "orders": "(NULL, {n} % 50021, {n} / 3, '2020-01-01' + INTERVAL {n} SECOND, {n} % 5)",
+    "lines": "(NULL, {n} / 4, {n} % 9973, {n} % 11, {n} / 9)",
+    "floats": "(NULL, {n} / 7, {n} * 1.5e10, {n} / 3)",
+    "keyless": "({n}, 'row {n}', '2020-01-01' + INTERVAL {n} SECOND)",
+    "narrow": "(NULL, {n})",
+}
+_ROW["wide2"] = _ROW["wide1"]
+SHARE = {"wide1": 25, "wide2": 20, "docs": 18, "blobs": 12, "strings": 5, "orders": 6, "lines": 6, "floats": 3, "keyless": 3, "narrow": 2}
+"""Percent of the bytes."""
+WEIGHT = {"wide1": 700, "wide2": 700, "docs": 1700, "blobs": 1700, "strings": 70, "orders": 60, "lines": 55, "floats": 45, "keyless": 50, "narrow": 33}
+"""Bytes of a row, about."""
+
+
+def fill(server: Server, megabytes: int) -> None:
+    """Rows from literals, so many that each table has its share."""
+    for name, columns in TABLES.items():
+        rows = int(megabytes * 1e6 * SHARE[name] / 100 / WEIGHT[name])
+        with server.connect(database=SCHEMA) as conn, conn.cursor() as cursor:
+            cursor.execute(f"CREATE TABLE {name} ({columns}) ENGINE=InnoDB")
+            for begin in range(0, rows, 2000):
+                some = range(begin, min(rows, begin + 2000))
+                cursor.execute(f"INSERT INTO {name} VALUES " + ", ".join(_ROW[name].replace("{n}", str(n)) for n in some))
+            cursor.execute(f"ANALYZE TABLE {name}")
+
+
+class Load(threading.Thread):
+    """Writers with a rest between statements; remembers how long each statement took, and when."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._end = threading.Event()
+        self.took: list[tuple[float, float]] = []
+
+    def run(self) -> None:
+        with self._server.connect(database=SCHEMA) as conn, conn.cursor() as cursor:
+            number = 0
+            while not self._end.wait(0.01):
+                number += 1
+                for statement in (
+                    f"UPDATE orders SET state = state + 1, total = total + 1 WHERE id = {number * 37 % 5000 + 1}",
+                    f"INSERT INTO narrow (v) VALUES ({number})",
+                    f"UPDATE wide1 SET d0 = d0 + 1 WHERE id = {number * 11 % 5000 + 1}",
+                    f"DELETE FROM strings WHERE country = 'AX' AND code = 'code {number * 26}'",
+                ):
+                    began = time.monotonic()
+                    cursor.execute(statement)
+                    self.took.append((began, time.monotonic() - began))
+
+    def since(self, began: float) -> list[float]:
+        return [t for at, t in self.took if at >= began]
+
+    def end(self) -> None:
+        self._end.set()
+        self.join()
+
+
+def run_program(*argv: str, env: dict[str, str] | None = None, **kw: Any) -> None:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, env=env, preexec_fn=die_with_owner, **kw)
+    if done.returncode:
+        raise SystemExit(f"{Path(argv[0]).name} failed: {(done.stderr or done.stdout)[-2000:]}")
+
+
+def segue(_lab: Lab, blue: Server, green: Server, folder: Path, throttle: str) -> Callable[[], None]:
+    deployment = Deployment(folder, blue, green, replicate=f"[seed]\n{throttle}")
+    deployment.launch()
+    deployment.wait_for(lambda s: s["phase"] == "unseeded", 120)
+
+    def go() -> None:
+        try:
+            deployment.segue("seed", limit=3600)
+        finally:
+            deployment.stop()
+
+    return go
+
+
+def mydumper(_lab: Lab, blue: Server, green: Server, folder: Path, _throttle: str) -> Callable[[], None]:
+    out = folder / "dump"
+    dump, load = tool("mydumper"), tool("myloader")
+    ends = [["--host", s.host, "--port", str(s.port), "--user", "root", "--threads", "4"] for s in (blue, green)]
+
+    def go() -> None:
+        run_program(*dump.argv, *ends[0], "--database", SCHEMA, "--outputdir", str(out), "--trx-consistency-only",
+                    "--rows", "50000", "--long-query-guard", "3600", env=dump.environment())  # fmt: skip
+        run_program(*load.argv, *ends[1], "--directory", str(out), "--overwrite-tables", env=load.environment())
+
+    return go
+
+
+def mysqldump(_lab: Lab, blue: Server, green: Server, _folder: Path, _throttle: str) -> Callable[[], None]:
+    dump, client = tool("mysqldump"), tool("mysql")
+
+    def go() -> None:
+        first = subprocess.Popen(
+            [*dump.argv, "--no-defaults", "--host=127.0.0.1", f"--port={blue.port}", "--user=root", "--single-transaction",
+             "--set-gtid-purged=OFF", SCHEMA], stdout=subprocess.PIPE, env=dump.environment())  # fmt: skip
+        second = subprocess.run([*client.argv, "--host=127.0.0.1", f"--port={green.port}", "--user=root", SCHEMA],
+                                stdin=first.stdout, env=client.environment(), check=False)  # fmt: skip
+        if first.wait() or second.returncode:
+            raise SystemExit("mysqldump | mysql failed")
+
+    return go
+
+
+CONTENDERS = {"segue": segue, "mydumper+myloader": mydumper, "mysqldump | mysql": mysqldump}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=2000)
+    parser.add_argument("--throttle", default="", help="lines of [seed] for one more run of Segue")
+    args = parser.parse_args()
+    report = Report("seed", f"Filling an empty server with {args.megabytes} MB", vars(args))
+    runs: list[tuple[str, str]] = [(name, "") for name in CONTENDERS]
+    if args.throttle:
+        runs.insert(1, ("segue", args.throttle))
+    with laboratory() as lab:
+        big: dict[str, Any] = {"buffer_pool": "512M", "max_disk": (args.megabytes * 6 << 20) + (4 << 30)}
+        blue = lab.start("mysql", "blue", **big)
+        report.version("MySQL", blue.version)
+        blue.sql(f"CREATE DATABASE {SCHEMA}")
+        fill(blue, args.megabytes)
+        size = int(blue.sql(f"SELECT SUM(DATA_LENGTH) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{SCHEMA}'")[0][0])
+        rows = [measure(lab, blue, run, size, big) for run in runs]
+    first = rows[0]["seconds"]
+    for row in rows:
+        report.add(**row)
+    report.show(
+        ("contender", "seconds", "MB/s", "Segue is", "p99 before ms", "p99 during ms"),
+        [(r["name"], r["seconds"], r["rate"], times(ratio(r["seconds"], first)), r["p99_before"], r["p99_during"]) for r in rows],
+    )
+    report.write()
+
+
+def measure(lab: Lab, blue: Server, run: tuple[str, str], size: int, big: dict[str, Any]) -> dict[str, Any]:
+    name, throttle = run
+    green = lab.start("mysql", f"green-{time.monotonic_ns()}", **big)
+    green.sql(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
+    green.sql("SET GLOBAL local_infile = 1")
+    folder = lab.folder / f"work-{time.monotonic_ns()}"
+    folder.mkdir(parents=True)
+    load = Load(blue)
+    try:
+        go = CONTENDERS[name](lab, blue, green, folder, throttle)
+        load.start()
+        time.sleep(8.0)
+        before = percentile(load.since(0.0), 0.99)
+        began = time.monotonic()
+        go()
+        seconds = time.monotonic() - began
+        during = percentile(load.since(began), 0.99)
+        with contextlib.suppress(pymysql.err.MySQLError):
+            blue.sql("PURGE BINARY LOGS BEFORE NOW()")
+    finally:
+        load.end()
+        green.destroy()
+        lab.servers.remove(green)
+        shutil.rmtree(folder, ignore_errors=True)
+    label = f"{name} ({throttle})" if throttle else name
+    return {"name": label, "seconds": seconds, "rate": size / seconds / 1e6, "p99_before": before * 1000, "p99_during": during * 1000}
+
+
+if __name__ == "__main__":
+    main()
