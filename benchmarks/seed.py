@@ -33,7 +33,7 @@ TABLES = {
     "blobs": "id BIGINT AUTO_INCREMENT PRIMARY KEY, data BLOB, size INT",
     "strings": "country CHAR(2) NOT NULL, code VARCHAR(40) NOT NULL, name VARCHAR(60), n INT, PRIMARY KEY (country, code), KEY (name)",
     "orders": "id BIGINT AUTO_INCREMENT PRIMARY KEY, customer INT, total DECIMAL(10,2), at DATETIME, state TINYINT, KEY (customer), KEY (at), KEY (state, at)",
-    "lines": "id BIGINT AUTO_INCREMENT PRIMARY KEY, order_id BIGINT, item INT, qty INT, price DECIMAL(8,2), KEY (order_id), KEY (item)",
+    "order_lines": "id BIGINT AUTO_INCREMENT PRIMARY KEY, order_id BIGINT, item INT, qty INT, price DECIMAL(8,2), KEY (order_id), KEY (item)",
     "floats": "id INT AUTO_INCREMENT PRIMARY KEY, a DOUBLE, b DOUBLE, c FLOAT",
     "keyless": "a INT, b VARCHAR(30), c DATETIME",
     "narrow": "id INT AUTO_INCREMENT PRIMARY KEY, v INT",
@@ -44,15 +44,15 @@ _ROW = {
     "blobs": "(NULL, REPEAT(UNHEX(LPAD(HEX({n}), 8, '0')), 400), {n})",
     "strings": "(CONCAT(CHAR(65 + {n} % 26), 'X'), 'code {n}', 'name {n}', {n})",
     "orders": "(NULL, {n} % 50021, {n} / 3, '2020-01-01' + INTERVAL {n} SECOND, {n} % 5)",
-    "lines": "(NULL, {n} / 4, {n} % 9973, {n} % 11, {n} / 9)",
+    "order_lines": "(NULL, {n} / 4, {n} % 9973, {n} % 11, {n} / 9)",
     "floats": "(NULL, {n} / 7, {n} * 1.5e10, {n} / 3)",
     "keyless": "({n}, 'row {n}', '2020-01-01' + INTERVAL {n} SECOND)",
     "narrow": "(NULL, {n})",
 }
 _ROW["wide2"] = _ROW["wide1"]
-SHARE = {"wide1": 25, "wide2": 20, "docs": 18, "blobs": 12, "strings": 5, "orders": 6, "lines": 6, "floats": 3, "keyless": 3, "narrow": 2}
+SHARE = {"wide1": 25, "wide2": 20, "docs": 18, "blobs": 12, "strings": 5, "orders": 6, "order_lines": 6, "floats": 3, "keyless": 3, "narrow": 2}
 """Percent of the bytes."""
-WEIGHT = {"wide1": 700, "wide2": 700, "docs": 1700, "blobs": 1700, "strings": 70, "orders": 60, "lines": 55, "floats": 45, "keyless": 50, "narrow": 33}
+WEIGHT = {"wide1": 700, "wide2": 700, "docs": 1700, "blobs": 1700, "strings": 70, "orders": 60, "order_lines": 55, "floats": 45, "keyless": 50, "narrow": 33}
 """Bytes of a row, about."""
 
 

@@ -250,6 +250,9 @@ class Seeder:
             if work.has_chunks and self._running.is_set():
                 await self._copy_for(work)
             await self._stream_turn(work, flavour)
+            if self.gate.anew:
+                await self.gate.give_to_copy()
+                await work.begin_anew()
             if work.done:
                 break
             if work.has_chunks and self._running.is_set():
@@ -291,7 +294,7 @@ class Seeder:
                 work.applied(applied)
                 if applied.contains(wanted):
                     return
-            if time.monotonic() > limit and work.has_chunks:
+            if self.gate.anew or (time.monotonic() > limit and work.has_chunks):
                 return
             await asyncio.sleep(LOOK)
 

@@ -29,6 +29,8 @@ class Walk:
         self.under_way = 0
         self.ended = False
         """No chunk is left to be begun."""
+        self.dead = False
+        """The table is being copied anew: what was found for this walk must not be written any more."""
         self._chunk_bytes = chunk_bytes
         average = table.est_bytes // table.est_rows if table.est_rows else 200
         self._rows = max(1, min(MAX_ROWS, chunk_bytes // max(average, 20)))
@@ -85,6 +87,8 @@ class Walk:
         done = False
         try:
             async with gate.copying():
+                if self.dead:
+                    return
                 try:
                     await self._copy(lane, chunk, deployment)
                     done = True

@@ -262,10 +262,10 @@ class Work:
         self._making += 1
         try:
             target = await lane.target()
-            planner = Planner(self._source, self.flavour, target, self.terms.mapping)
+            planner = Planner(self._source, self.flavour, self._target, self.terms.mapping)
             _, origin = await planner.definition(table.name, None)
             if not table.whole and (origin != table.origin or table.name in self._gate.anew):
-                await self._anew(lane, table, planner)
+                await self._anew(table, planner)
                 return
             wanted = Definition.parse_create(table.definition)
             there = self.terms.mapping.table(*table.name).target
@@ -274,7 +274,7 @@ class Work:
             for clause in additions(items):
                 await self._alter(target, f"ALTER TABLE {name(*there)} {clause}")
             if table.name in self._gate.anew:
-                await self._anew(lane, table, planner)
+                await self._anew(table, planner)
                 return
             table.state = "done"
             await self._remember(table)
@@ -297,15 +297,27 @@ class Work:
                 # A duplicate that is none: rows that moved while the key was made.
                 await asyncio.sleep(0.5)
 
-    async def _anew(self, lane: Lane, table: TableRecord, planner: Planner) -> None:
+    async def begin_anew(self) -> None:
+        """Tables that a DDL in the stream has changed: the stream cannot go on before they are as it says.
+
+        Nothing is copied or applied meanwhile. Those whose keys are being made are not among them (see `done`).
+        """
+        planner = Planner(self._source, self.flavour, self._target, self.terms.mapping)
+        for table in self.tables:
+            if table.name in self._gate.anew and table.state in ("waiting", "copying", "settling", "copied"):
+                await self._anew(table, planner)
+
+    async def _anew(self, table: TableRecord, planner: Planner) -> None:
         """Its definition was changed while it was copied: chunks of before and after do not go together."""
         log.warning("the table was changed on the source while it was copied: copying it anew", table=table.full_name)
         table.definition, table.origin = await planner.definition(table.name, None)
         table.again += 1
         self._gate.anew.discard(table.name)
         table.chunks, table.rows, table.bytes, table.settled = [], 0, 0, ""
-        self._walks.pop(id(table), None)
+        walk = self._walks.pop(id(table), None)
+        if walk is not None:
+            walk.dead = True
         await planner.make(table)
-        await record.forget_chunks(await lane.target(), self.terms.deployment, table.name)
+        await record.forget_chunks(self._target, self.terms.deployment, table.name)
         table.state = "waiting"
-        await record.write_table(await lane.target(), self.terms.deployment, table)
+        await record.write_table(self._target, self.terms.deployment, table)
