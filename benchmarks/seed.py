@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import resource
 import shutil
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 import pymysql
 
+from benchmarks.processes import cpu_seconds
 from benchmarks.report import Report, percentile, ratio, times
 from benchmarks.servers import laboratory
 from lab import Deployment, Lab, Server
@@ -168,12 +170,16 @@ def main() -> None:
         fill(blue, args.megabytes)
         size = int(blue.sql(f"SELECT SUM(DATA_LENGTH) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{SCHEMA}'")[0][0])
         rows = [measure(lab, blue, run, size, big) for run in runs]
-    first = rows[0]["seconds"]
+    first, cpu = rows[0]["seconds"], rows[0]["servers_cpu"] + rows[0]["own_cpu"]
     for row in rows:
         report.add(**row)
     report.show(
-        ("contender", "seconds", "MB/s", "Segue is", "p99 before ms", "p99 during ms"),
-        [(r["name"], r["seconds"], r["rate"], times(ratio(r["seconds"], first)), r["p99_before"], r["p99_during"]) for r in rows],
+        ("contender", "seconds", "MB/s", "Segue is", "servers' CPU s", "own CPU s", "of Segue's", "p99 before ms", "p99 during ms"),
+        [
+            (r["name"], r["seconds"], r["rate"], times(ratio(r["seconds"], first)), r["servers_cpu"], r["own_cpu"],
+             times(ratio(r["servers_cpu"] + r["own_cpu"], cpu)), r["p99_before"], r["p99_during"])
+            for r in rows
+        ],
     )
     report.write()
 
@@ -191,9 +197,12 @@ def measure(lab: Lab, blue: Server, run: tuple[str, str], size: int, big: dict[s
         load.start()
         time.sleep(8.0)
         before = percentile(load.since(0.0), 0.99)
+        used = cpu_seconds(blue.pid, green.pid), sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
         began = time.monotonic()
         go()
         seconds = time.monotonic() - began
+        servers = cpu_seconds(blue.pid, green.pid) - used[0]
+        own = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - used[1]
         during = percentile(load.since(began), 0.99)
         with contextlib.suppress(pymysql.err.MySQLError):
             blue.sql("PURGE BINARY LOGS BEFORE NOW()")
@@ -203,7 +212,8 @@ def measure(lab: Lab, blue: Server, run: tuple[str, str], size: int, big: dict[s
         lab.servers.remove(green)
         shutil.rmtree(folder, ignore_errors=True)
     label = f"{name} ({throttle})" if throttle else name
-    return {"name": label, "seconds": seconds, "rate": size / seconds / 1e6, "p99_before": before * 1000, "p99_during": during * 1000}
+    return {"name": label, "seconds": seconds, "rate": size / seconds / 1e6, "servers_cpu": servers,
+            "own_cpu": own, "p99_before": before * 1000, "p99_during": during * 1000}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -66,5 +66,21 @@ async def _first_progress(config: Config, epoch: int, source: Server, target: Se
             start, mariadb=flavour.dump_is_mariadb).text()  # fmt: skip
     except BinlogError as error:
         raise ConfigError(f"replicate.start: {error}", mend='Give "current", "seed", a GTID set, or "file:pos"') from None
+    if start != "current":
+        await _refuse_gaps(source, position)
     await progress.initialise(there, deployment.name, source_id, position, epoch)
     log.info("both sides count as equal from here on", position=position, source=source.label)
+
+
+async def _refuse_gaps(source: Server, position: str) -> None:
+    """A start that a backup or a replica gave: the source must still have all that came after it, and know it."""
+    flavour, conn = await source.get()
+    gone = await flavour.purged(conn, position)
+    if gone is not None:
+        raise Refused(f"replicate.start: {source.side.where} no longer has the binlog behind it: {gone} is purged",
+                      mend="Take a newer backup, or let segue seed fill an empty standby")  # fmt: skip
+    have = await source.position()
+    mariadb = flavour.dump_is_mariadb
+    if not parse(have, mariadb=mariadb).contains(parse(position, mariadb=mariadb)):
+        raise Refused(f"replicate.start: {source.side.where} has never executed all of {position}; it has {have}",
+                      mend="Was the backup taken from another server, or of another time line?")  # fmt: skip
