@@ -45,6 +45,11 @@ fuzz: install ## 10 million packets through the proxy's sessions (PACKETS=, SEED
 drivers: install ## Java's and Go's drivers through switchovers (fetches 160 MB)
 	@$(BIN)/python -m pytest -q -m drivers tests/drivers $(ARGS)
 
+matrix: install ## Every type by every pairing and path, then random schemas (ROUNDS=20) for each pairing
+	@$(BIN)/python -m pytest -q tests/integration/test_type_matrix.py
+	@for pair in mysql-mysql mariadb-mariadb mariadb-mysql mysql-mariadb; do SEGUE_RANDOM_PAIRING=$$pair \
+	  SEGUE_RANDOM_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -q --timeout 3600 tests/integration/test_random_schemas.py || exit 1; done
+
 lint: install ## ruff, and systemd's own check of the unit where it is installed
 	@$(BIN)/ruff check .
 	@scripts/check-unit
@@ -74,6 +79,10 @@ bench-proxy: install ## Segue's proxy against direct, HAProxy and MySQL Router; 
 
 bench-pause: install ## How long clients are held, by number of clients; each checks its session
 	@$(BIN)/python benchmarks/sessions.py $(ARGS)
+
+.PHONY: bench-transcode matrix
+bench-transcode: install ## Rows passed on, re-written, by statements, and decoded one by one
+	@$(BIN)/python benchmarks/transcode.py $(ARGS)
 
 bench-lag: install ## Lag of a caught-up replicator at half of the source's peak
 	@$(BIN)/python benchmarks/lag.py $(ARGS)

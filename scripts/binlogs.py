@@ -53,7 +53,7 @@ class Recorder:
             maps: dict[bytes, TableMap] = {}
             for event in self.events():
                 if event.kind == ev.TABLE_MAP:
-                    maps[event.body[:6]] = TableMap.parse(event.body)
+                    maps[event.body[:6]] = TableMap.parse(event.body, mariadb=self._server.flavour == "mariadb")
                 elif event.kind in ev.ROWS or event.kind == ev.PARTIAL_UPDATE_ROWS:
                     seen = maps[event.body[:6]]
                     head, at = Layout(seen).head(event.kind, event.body[8:])

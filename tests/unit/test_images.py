@@ -83,17 +83,27 @@ def test_everything_optional_metadata_says() -> None:
              (ct.GEOMETRY, b"\4"), (ct.NEWDECIMAL, b"\5\2"), (ct.BLOB, b"\2"), (ct.VECTOR, b"\4")]  # fmt: skip
     names = b"".join(bytes((len(n),)) + n for n in (b"id", b"e", b"v", b"s", b"g", b"d", b"b", b"w"))
     table = table_map(kinds, {
-        1: b"\x80", 2: b"\xfc\xff\0\1\x3f", 4: names, 5: b"\2\1p\1q", 6: b"\1\2xx", 7: b"\1", 9: b"\0\0\2\5",
+        1: b"\x80", 2: b"\xfc\xff\0\1\x3f\2\x3f", 4: names, 5: b"\2\1p\1q", 6: b"\1\2xx", 7: b"\1", 9: b"\0\0\2\5",
         11: b"\x08\x2d", 12: b"\xfe", 13: b"\x03", 200: b"of a later version",
     })  # fmt: skip
     assert table.names == ("id", "e", "v", "s", "g", "d", "b", "w")
     assert [c.unsigned for c in table.described] == [True, None, None, None, None, False, None, None]
-    assert [c.charset for c in table.described] == [None, 8, 255, 45, None, None, 63, None]
+    assert [c.charset for c in table.described] == [None, 8, 255, 45, None, None, 63, 63]
     assert table.described[1].labels == (b"xx",)
     assert table.described[3].labels == (b"p", b"q")
     assert (table.described[4].geometry, table.described[7].dimensions) == (1, 3)
     assert [c.visible for c in table.described] == [True] * 7 + [False]
     assert table.primary == (KeyPart(0, 0), KeyPart(2, 5))
+
+
+def test_which_columns_the_bitmaps_count() -> None:
+    """YEAR is a number; VECTOR is text, and on MariaDB geometry too: else all behind it have another's attributes."""
+    kinds = [(ct.YEAR, b""), (ct.LONG, b""), (ct.GEOMETRY, b"\4"), (ct.VECTOR, b"\4"), (ct.VARCHAR, b"\x10\0")]
+    table = table_map(kinds, {1: b"\x80", 3: b"\x3f\x08"})
+    assert [c.unsigned for c in table.described[:2]] == [True, False]
+    assert [c.charset for c in table.described[3:]] == [63, 8]
+    maria = table_map([kinds[2], kinds[4]], {3: b"\x3f\x08"})
+    assert TableMap.parse(bytes(8) + maria.tail, mariadb=True).described[1].charset == 8
 
 
 @pytest.mark.parametrize("kind", [(ct.TYPED_ARRAY, b""), (243, b""), (ct.FLOAT, b"\5"), (ct.BIT, b"\1\x08"), (ct.BLOB, b"\5"),

@@ -27,11 +27,11 @@ TYPE_NAMES: Final = {
     BLOB_COMPRESSED: "BLOB COMPRESSED", VARCHAR_COMPRESSED: "VARCHAR COMPRESSED",
 }  # fmt: skip
 
-NUMERIC: Final = frozenset({TINY, SHORT, INT24, LONG, LONGLONG, FLOAT, DOUBLE, NEWDECIMAL})
-"""Types that the signedness bitmap of the optional metadata counts; MariaDB counts YEAR too."""
+NUMERIC: Final = frozenset({TINY, SHORT, INT24, LONG, LONGLONG, FLOAT, DOUBLE, NEWDECIMAL, YEAR})
+"""Types that the signedness bitmap of the optional metadata counts (seen on MySQL 9.7 and MariaDB 10.11)."""
 CHARACTER: Final = frozenset({STRING, VAR_STRING, VARCHAR, BLOB, TINY_BLOB, MEDIUM_BLOB, LONG_BLOB,
-                              BLOB_COMPRESSED, VARCHAR_COMPRESSED})  # fmt: skip
-"""Types that the character set fields of the optional metadata count."""
+                              BLOB_COMPRESSED, VARCHAR_COMPRESSED, VECTOR})  # fmt: skip
+"""Types that the character set fields of the optional metadata count; MariaDB counts GEOMETRY too."""
 BLOBS: Final = frozenset({BLOB, TINY_BLOB, MEDIUM_BLOB, LONG_BLOB, BLOB_COMPRESSED, JSON, GEOMETRY, VECTOR})
 TEMPORAL: Final = frozenset({TIMESTAMP2, DATETIME2, TIME2})
 BINARY_CHARSET: Final = 63

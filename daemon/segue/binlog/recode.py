@@ -25,21 +25,20 @@ Change = Callable[[Any], Any]
 PYTHON_NAMES: Final = {
     "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "ascii": "ascii", "latin1": "segue-latin1",
     "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be", "ucs2": "utf-16-be", "latin2": "iso8859-2",
-    "cp1250": "segue-cp1250", "cp1251": "segue-cp1251", "koi8r": "koi8-r", "cp850": "cp850", "cp852": "cp852",
-    "cp866": "cp866",
+    "cp1250": "cp1250", "cp1251": "cp1251", "koi8r": "koi8-r", "cp850": "cp850", "cp852": "cp852",
 }  # fmt: skip
 """Character sets of the servers by the name of the Python codec that does the same."""
 _THREE_BYTES: Final = frozenset({"utf8mb3", "utf8", "ucs2"})
 
 
-def _holes(name: str) -> codecs.CodecInfo:
-    """A Windows code page whose undefined bytes are the control characters of the same number, as in the servers."""
-    table = "".join(_one(bytes((n,)), name) for n in range(256))
+def _latin1() -> codecs.CodecInfo:
+    """cp1252 whose undefined bytes are the control characters of the same number, as in the servers' latin1."""
+    table = "".join(_one(bytes((n,)), "cp1252") for n in range(256))
     back = codecs.charmap_build(table)
     return codecs.CodecInfo(
         lambda text, errors="strict": codecs.charmap_encode(text, errors, back),
         lambda data, errors="strict": codecs.charmap_decode(data, errors, table),
-        name=name,
+        name="segue-latin1",
     )
 
 
@@ -50,8 +49,7 @@ def _one(data: bytes, name: str) -> str:
         return chr(data[0])
 
 
-_WINDOWS: Final = {"segue_latin1": "cp1252", "segue_cp1250": "cp1250", "segue_cp1251": "cp1251"}
-codecs.register(lambda name: _holes(_WINDOWS[name.replace("-", "_")]) if name.replace("-", "_") in _WINDOWS else None)
+codecs.register(lambda name: _latin1() if name.replace("-", "_") == "segue_latin1" else None)
 
 
 def can_recode(source: str, target: str) -> bool:

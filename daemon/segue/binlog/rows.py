@@ -51,15 +51,15 @@ class TableMap:
     """Empty when there is none, or unless binlog_row_metadata is FULL."""
 
     @classmethod
-    def parse(cls, body: bytes) -> TableMap:
-        """Raises BinlogError when it is malformed or has a column type that is not known."""
+    def parse(cls, body: bytes, *, mariadb: bool = False) -> TableMap:
+        """`mariadb`: a MariaDB wrote it. Raises BinlogError when it is malformed or has a column type that is not known."""
         try:
-            return cls._parse(body)
+            return cls._parse(body, mariadb=mariadb)
         except (IndexError, UnicodeDecodeError):
             raise BinlogError("a TABLE_MAP event is malformed") from None
 
     @classmethod
-    def _parse(cls, body: bytes) -> TableMap:
+    def _parse(cls, body: bytes, *, mariadb: bool) -> TableMap:
         pos = 8
         size = body[pos]
         schema = body[pos + 1 : pos + 1 + size].decode()
@@ -78,7 +78,7 @@ class TableMap:
         if pos > len(body):
             raise BinlogError("a TABLE_MAP event is malformed")
         optional = _optional(body, pos)
-        described = _describe(_columns(types, meta, nulls), optional)
+        described = _describe(_columns(types, meta, nulls), optional, mariadb=mariadb)
         names = tuple(c.name for c in described if c.name is not None)
         return cls(schema, table, count, types, names, body[8:], meta, nulls, described, _primary(optional, count))
 
@@ -134,7 +134,7 @@ def _optional(body: bytes, pos: int) -> dict[int, bytes]:
     return fields
 
 
-def _describe(described: list[Column], fields: dict[int, bytes]) -> tuple[Column, ...]:
+def _describe(described: list[Column], fields: dict[int, bytes], *, mariadb: bool) -> tuple[Column, ...]:
     """The columns with what the optional metadata adds."""
     found: list[dict[str, Any]] = [{} for _ in described]
 
@@ -146,7 +146,7 @@ def _describe(described: list[Column], fields: dict[int, bytes]) -> tuple[Column
         return [n for n, c in enumerate(described) if wanted(c)]
 
     everyone = range(len(described))
-    characters = of(lambda c: c.type in ct.CHARACTER)
+    characters = of(lambda c: c.type in ct.CHARACTER or (mariadb and c.type == ct.GEOMETRY))
     labelled = of(lambda c: c.type in {ct.ENUM, ct.SET})
     for kind, data in fields.items():
         if kind == _SIGNEDNESS:

@@ -92,6 +92,7 @@ class Assembler:
         self._selected = selected
         self._paused = False
         self._crc: bool | None = None
+        self._mariadb = False
         self._known: dict[bytes, Route | None] = {}
         self._tables: dict[bytes, Route | None] = {}
         self._gtid: tuple[str, int] | tuple[int, int, int] | None = None
@@ -188,7 +189,7 @@ class Assembler:
 
     def _learn(self, key: bytes, body: bytes) -> Route | None:
         """Ask the plan about a table map seen for the first time."""
-        route = self._known[key] = self._plan(TableMap.parse(body))
+        route = self._known[key] = self._plan(TableMap.parse(body, mariadb=self._mariadb))
         return route
 
     # -- everything that is not rows -----------------------------------------------------------------------
@@ -430,6 +431,7 @@ class Assembler:
 
     def _description(self, payload: bytes) -> None:
         self._crc = ev.has_checksums(payload[1:])
+        self._mariadb = b"MariaDB" in payload[22:72]  # the server's version
         if self._crc and not ev.crc_is_right(payload):
             raise ev.BinlogError("the format description fails its checksum")
         self._tables.clear()

@@ -163,6 +163,13 @@ class Feed:
     def received(self) -> str | None:
         return self._assembler.position.text() if self.live else None
 
+    def plans(self) -> dict[str, Any]:
+        """How rows are applied, and which tables are not just passed on."""
+        if not self.live:
+            return {}
+        others = {f"{s}.{t}": path for (s, t), path in self._planner.paths.items() if path != "pass"}
+        return {"apply": "events" if self._applier.binlog_allowed else "statements", "plans": others}
+
     def _since(self, began: float) -> float:
         return max(0.0, time.time() + self._skew - began) if began else 0.0
 

@@ -248,6 +248,7 @@ class Replicator:
             "bytes": totals["bytes"],
             "batches": totals["batches"],
             "connects": self._connects,
+            **(feed.plans() if feed else {}),
             "cpu_seconds": round(time.process_time(), 3),
             "pid": os.getpid(),
             "seed": self._seeder.status() if self._seeder else None,

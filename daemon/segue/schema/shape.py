@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from segue.binlog import columns as ct
+from segue.binlog.recode import PYTHON_NAMES
 from segue.binlog.rows import TableMap
 from segue.errors import SegueError
 from segue.schema.catalogue import Column, ForeignKey, Key, Table
@@ -153,7 +154,14 @@ def _alike(seen: ct.Column, today: Column, charset: str | None, *, known: bool) 
         return False
     if charset is not None and (charset == "binary") != (today.charset in {None, "binary"}) and seen.type in ct.CHARACTER:
         return False
-    return seen.labels is None or len(seen.labels) == len(today.parsed.labels)
+    if seen.labels is None or charset not in PYTHON_NAMES:  # labels that cannot be read here are only counted
+        return seen.labels is None or len(seen.labels) == len(today.parsed.labels)
+    return _labels(seen, charset) == today.parsed.labels
+
+
+def _labels(seen: ct.Column, charset: str | None) -> tuple[str, ...]:
+    python = PYTHON_NAMES.get(charset or "utf8mb4", "utf-8")
+    return tuple(label.decode(python, "replace") for label in seen.labels or ())
 
 
 def _type(seen: ct.Column, charset: str | None, *, binary: bool) -> str:
@@ -172,7 +180,7 @@ def _type(seen: ct.Column, charset: str | None, *, binary: bool) -> str:
         kinds = BLOBS if binary else TEXTS
         return next(n for n, p in kinds.items() if p == seen.prefix) + (" compressed" if code != ct.BLOB else "")
     if code in {ct.ENUM, ct.SET}:
-        labels = ",".join("'" + x.decode("utf-8", "replace").replace("'", "''") + "'" for x in seen.labels or ())
+        labels = ",".join("'" + x.replace("'", "''") + "'" for x in _labels(seen, charset))
         return f"{'enum' if code == ct.ENUM else 'set'}({labels})"
     if code == ct.NEWDECIMAL:
         return f"decimal({seen.length},{seen.scale}){unsigned}"
