@@ -22,7 +22,7 @@ from segue.proxy.loading import BASELINE, Asked, Loaded, Step, Wanted, plan, que
 from segue.proxy.session import Session
 from segue.proxy.spare import Spare, Unmovable
 from segue.proxy.tls import Backend
-from segue.wire import reply
+from segue.wire import auth, reply
 from segue.wire.answers import Failed, Prepared, Rows
 from segue.wire.constants import COM_QUERY, COM_QUIT
 from segue.wire.framing import packet
@@ -123,6 +123,10 @@ class Adoption:
         if secret is not None and (secret.password is not None or any(
             secret.derive(s) for s in self._stage2.get(session.user, ()))):  # fmt: skip
             return secret
+        if secret is not None:  # a later login of the same account may have told it
+            learnt = self._worker.credentials.find(session.user, auth.SHA2, secret.nonce, secret.response)
+            if learnt is not None:
+                return learnt
         other = self._users.get(session.user) or self._second.get(session.user)
         if other is None:
             raise Unmovable(_UNKNOWN)

@@ -27,7 +27,7 @@ _FAST_AUTHENTICATED: Final = b"\x01\x03"
 _FULL_AUTHENTICATION: Final = b"\x01\x04"
 _REQUEST_KEY: Final = b"\x02"
 _CLEAR_PLUGINS = frozenset({"mysql_clear_password", "sha256_password", "dialog", "pam"})
-_FETCH_KEYS = frozenset({b"pymysql", b"asyncmy", b"aiomysql", b"Go-MySQL-Driver", b"Node-MySQL-2"})
+_FETCH_KEYS = frozenset({b"pymysql", b"asyncmy", b"aiomysql", b"Go-MySQL-Driver", b"Node-MySQL-2", b"mysqlnd"})
 """Drivers (by _client_name) that without TLS ask for the server's RSA key without being told to."""
 
 
@@ -196,8 +196,8 @@ class Login:
             secret = Secret(password=self._password.removesuffix(b"\0"))
             if self._plugin != auth.SHA2 or secret.fits(self._plugin, self._nonce, self._response):
                 return known.add(user, secret)
-        if self._plugin == auth.NATIVE and len(self._response) == 20:
-            return Secret(nonce=self._nonce, response=self._response)
+        if (self._plugin == auth.NATIVE and len(self._response) == 20) or self._plugin == auth.SHA2:
+            return Secret(nonce=self._nonce, response=self._response)  # another client may yet tell the password
         return None
 
     # -- the client ------------------------------------------------------------------------------------------
