@@ -17,6 +17,7 @@ import pymysql
 import pytest
 
 import checker
+from lab import tool
 from lab.deployment import APP_PASSWORD, SEGUE_PASSWORD
 from segue.config import Endpoint
 from segue.control.logins import SecondPasswords
@@ -169,6 +170,49 @@ def test_a_client_that_logs_in_during_the_pause_lands_on_the_new_side(make_shop:
     assert {here for _, here in seen} == {1}
     conn = connect(shop)
     assert one(conn, "SELECT @@port") == shop.green.port
+
+
+RESETS = """
+import MySQLdb, sys
+from MySQLdb.constants import CLIENT
+c = MySQLdb.connect(host='127.0.0.1', port=int(sys.argv[1]), user='app', passwd=sys.argv[2], db='shop')
+k = c.cursor()
+k.execute("SET @a = 5, SESSION wait_timeout = 4321")
+print('ready', flush=True)
+sys.stdin.readline()
+k.execute('SELECT @a, @@wait_timeout, @@port')
+print(*k.fetchone(), flush=True)
+c.change_user('app', sys.argv[2], 'shop')
+k = c.cursor()
+k.execute("SET SESSION wait_timeout = 1234")
+k.execute('SELECT @a, DATABASE()')
+print(*k.fetchone(), flush=True)
+sys.stdin.readline()
+k.execute('SELECT @@wait_timeout, DATABASE(), @@port')
+print(*k.fetchone(), flush=True)
+"""
+
+
+def test_change_user_on_a_moved_session(make_shop: Callable[..., Any], flavour: str) -> None:
+    """The client answers with the first server's nonce, which the second never gave."""
+    shop = make_shop(flavour)
+    found = tool("python-mysqldb")
+    process = subprocess.Popen(
+        [*found.argv, "-c", RESETS, str(shop.deployment.port), APP_PASSWORD], text=True, env=found.environment(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    shop.deployment.segue("switchover")
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline().split() == ["5", "4321", str(shop.green.port)]
+    assert process.stdout.readline().split() == ["None", "shop"]
+    shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
+    assert shop.deployment.segue("switchover")[1]["dropped"] == 0
+    out, _ = process.communicate("\n", timeout=30)
+    assert out.split() == ["1234", "shop", str(shop.blue.port)]
 
 
 def account(server: Any, user: str) -> Any:

@@ -67,6 +67,7 @@ def test_what_is_plain(text: bytes, unseen: bool) -> None:
         (b"/*!40101 SET TRANSACTION READ ONLY */", [Effect(Kind.ONE_SHOT, text=b"/*!40101 SET TRANSACTION READ ONLY */")]),
         (b"/* hint */ CALL p(1)", [Effect(Kind.OPAQUE)]),
         (b"PREPARE s FROM 'select 1; '", [Effect(Kind.PREPARE, b"s", b"PREPARE s FROM 'select 1; '")]),
+        (b"PREPARE s FROM @text", [Effect(Kind.PREPARE, b"s")]),
         (b"DEALLOCATE PREPARE S", [Effect(Kind.DEALLOCATE, b"s")]),
         (b"DROP PREPARE s", [Effect(Kind.DEALLOCATE, b"s")]),
         (b"KILL QUERY 17", [Effect(Kind.KILL, b"17")]),

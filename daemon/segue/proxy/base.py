@@ -191,4 +191,4 @@ class SessionBase:
         worker = self.worker
         plain = self.phase == Phase.COMMAND and self.server_tls is None and self.asking is None and not self.tied_up
         self.fast = plain and not worker.watching and self.tracker.state != reply.INFILE
-        self.watched = worker.holding or bool(self.last_statement or self._effects or self._preparing)
+        self.watched = worker.holding or not self.tracked or bool(self.last_statement or self._effects or self._preparing)

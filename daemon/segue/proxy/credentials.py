@@ -34,6 +34,16 @@ class Secret:
             self.stage1 = auth.stage1_from(self.response, self.nonce, stage2)
         return self.stage1 is not None
 
+    def response_to(self, plugin: str, nonce: bytes) -> bytes | None:
+        """What a client with this secret answers; None when it does not serve the plugin."""
+        if self.password == b"":
+            return b""
+        if plugin == auth.NATIVE and self.stage1 is not None:
+            return auth.native_response(self.stage1, nonce)
+        if plugin == auth.SHA2 and self.password is not None:
+            return auth.sha2_response(self.password, nonce)
+        return None
+
     def fits(self, plugin: str, nonce: bytes, response: bytes) -> bool:
         """Was this response made with this secret?"""
         if plugin == auth.SHA2:

@@ -56,7 +56,7 @@ class Hops(Protocol):
 class Login:
     """One login, or one COM_CHANGE_USER, until the server's OK or ERR."""
 
-    __slots__ = ("_answered", "_asked", "_client", "_client_next", "_full", "_greeting", "_hops", "_nonce", "_ok",
+    __slots__ = ("_answered", "_asked", "_client", "_client_next", "_full", "_greeting", "_hops", "_nonce", "_ok", "_ours",
                  "_password", "_plugin", "_response", "_sealing", "_server", "_server_next", "answer", "change",
                  "compression", "deprecate_eof", "secret", "tracking")  # fmt: skip
 
@@ -76,6 +76,8 @@ class Login:
         self._asked = False
         """We, not the server, asked for full authentication; the server has nothing to hear of it."""
         self._ok = b""
+        self._ours: Secret | None = None
+        """What we answer the server with in the client's place."""
         self.answer: Answer | None = None
         self.change: ChangeUser | None = None
         self.compression = 0
@@ -87,9 +89,11 @@ class Login:
 
     @classmethod
     def change_user(
-        cls, hops: Hops, greeting: Greeting, payload: bytes, *, tracker: ReplyTracker, same_server: bool
+        cls, hops: Hops, greeting: Greeting, payload: bytes, *, tracker: ReplyTracker, same_server: bool, secret: Secret | None
     ) -> Login:
-        """The exchange of a COM_CHANGE_USER, which is sent. Its response counts only for the greeting's own server."""
+        """The exchange of a COM_CHANGE_USER, which is sent. Its response counts only for the greeting's own server: on
+        another one we answer ourselves if `secret` is what the client used, else the client is asked anew. (Not every
+        client then takes the new nonce: libmariadb keeps to that of its greeting.)"""
         login = cls(hops, greeting)
         login.change = change = ChangeUser.parse(payload)
         login.deprecate_eof, login.tracking = tracker.deprecate_eof, not tracker.strip
@@ -97,6 +101,11 @@ class Login:
         login._plugin = change.plugin.decode("ascii", "replace") or greeting.plugin
         login._response = change.response
         login._client_next = login._server_next = 1
+        if not same_server:
+            known = hops.credentials.find(login.user, login._plugin, login._nonce, login._response)
+            if known is None and secret is not None and secret.fits(login._plugin, login._nonce, login._response):
+                known = secret
+            login._ours = known
         hops.to_server(packet(payload if same_server else change.forcing_switch(), 0))
         return login
 
@@ -150,11 +159,19 @@ class Login:
             self._hops.login_failed(payload)
         elif first == 0xFE:
             self._plugin, self._nonce = switch_request(payload)
+            if self._ours is not None and (response := self._ours.response_to(self._plugin, self._nonce)) is not None:
+                self._response = response
+                self._send_server(response)
+                return
             self._response = b""
             if self._clear_over_plain() and self._plugin in _CLEAR_PLUGINS:
                 self._refuse(self._plugin)
             else:
                 self._send_client(payload)
+        elif self._ours is not None and self._plugin == auth.SHA2:
+            if payload == _FULL_AUTHENTICATION:
+                self._password = (self._ours.password or b"") + b"\0"
+                self._give_password()
         elif payload == _FAST_AUTHENTICATED and self._plugin == auth.SHA2 and self._may_ask():
             self._asked = self._full = True
             self._send_client(_FULL_AUTHENTICATION)
@@ -186,6 +203,8 @@ class Login:
 
     def _learn(self) -> Secret | None:
         """What the server has just accepted, as far as it can be used again."""
+        if self._ours is not None:
+            return self._ours
         known, user = self._hops.credentials, self.user
         if not self._response and self._password is None:
             return known.add(user, Secret(password=b""))
@@ -261,8 +280,13 @@ class Login:
             if self._ok:
                 self._accepted(self._ok)
             self._asked = False
-        elif self._hops.server_tls is not None:
-            self._send_server(self._password)
+        else:
+            self._give_password()
+
+    def _give_password(self) -> None:
+        """To the server, in clear over TLS, else sealed with its key."""
+        if self._hops.server_tls is not None:
+            self._send_server(self._password or b"\0")
         else:
             self._sealing = True
             self._send_server(_REQUEST_KEY)

@@ -175,7 +175,11 @@ def _handler(statement: bytes, _original: bytes) -> Effect | None:
 
 def _prepare(statement: bytes, original: bytes) -> Effect | None:
     found = _PREPARE.match(statement)
-    return Effect(Kind.PREPARE, bare(found[1]), original.strip()) if found else None
+    if found is None:
+        return None
+    # What a user variable held then cannot be known later.
+    text = b"" if statement[found.end() :].lstrip()[:1] == b"@" else original.strip()
+    return Effect(Kind.PREPARE, bare(found[1]), text)
 
 
 def _deallocate(statement: bytes, _original: bytes) -> Effect | None:

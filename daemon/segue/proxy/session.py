@@ -134,7 +134,7 @@ class Session(Commands):
         self.phase = Phase.LOGIN
         self.drop_spare()
         self._login = Login.change_user(
-            self, self.greeting, data[4:], tracker=self.tracker, same_server=not self.moved
+            self, self.greeting, data[4:], tracker=self.tracker, same_server=not self.moved, secret=self.secret
         )
         self.user = data[5:].split(b"\0")[0].decode("utf-8", "replace")
 
@@ -281,7 +281,7 @@ class Session(Commands):
         """Between commands and free of state that ties the session to what it has begun."""
         return not (
             self.tracker.in_transaction or self.tracker.uncertain or self.cursors or self.long_data
-            or self._skip or self._infile_rest or self.state.tie or self._effects
+            or self._skip or self._infile_rest or self._effects or (self.worker.adoption is not None and self.state.tie)
         )  # fmt: skip
 
     def try_hold(self) -> None:

@@ -214,12 +214,9 @@ class _TargetLogin:
     def _response(self) -> bytes | None:
         """For the present plugin and nonce; None when the secret does not serve it."""
         secret = self._secret
-        if secret.password == b"":
-            return b""
-        if self._plugin == auth.NATIVE and secret.stage1 is not None:
-            return auth.native_response(secret.stage1, self._nonce)
-        if self._plugin == auth.SHA2 and secret.password is not None:
-            return auth.sha2_response(secret.password, self._nonce)
+        response = secret.response_to(self._plugin, self._nonce)
+        if response is not None:
+            return response
         if self._plugin == "mysql_clear_password" and secret.password is not None and self._spare.tls is not None:
             return secret.password + b"\0"
         return None

@@ -130,6 +130,9 @@ class State:
             return f"holds {self.tables_locked}"
         if self.handlers:
             return f"has an open HANDLER on {b', '.join(sorted(self.handlers)).decode('utf-8', 'replace')}"
+        unknown = [name for name, (text, _) in (self.texts or {}).items() if not text]
+        if unknown:
+            return f"prepared {b', '.join(unknown).decode('utf-8', 'replace')} from a user variable"
         if self.lock_unknown:
             return "took a GET_LOCK whose name is not in the statement's text"
         return ""

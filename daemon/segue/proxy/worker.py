@@ -348,7 +348,7 @@ class Worker:
             "dropped": self._dropped,
             "relocated": self._relocated,
             "accepted": self._accepted,
-            "pinned": [s.describe() for s in self.sessions if s.pair is None and s.phase == Phase.COMMAND and s.pin][:_SHOWN],
+            "pinned": [s.describe() for s in self.sessions if s.phase == Phase.COMMAND and s.pin][:_SHOWN],
             "compiled": self.pump.status() if self.pump is not None else None,
             **self.door.status(),
         }
