@@ -162,6 +162,24 @@ def begun(b: Builder) -> list[bytes]:
     return [b.gtid(11), b.query("BEGIN"), b.table_map(1, "t"), b.rows(1, b"r")]
 
 
+STATEMENTS = [
+    "INSERT INTO t VALUES (1)", "/* why */ INSERT INTO t VALUES (1)", "-- why\nUPDATE t SET a = 1", "# why\n  delete from t", "/*!50000 REPLACE */ INTO t VALUES (1)",
+    "WITH a AS (SELECT 1) DELETE FROM t", "LOAD DATA INFILE 'x' INTO TABLE t", "CALL p()", "DO f()", "SELECT `shop`.`f`()", "(SELECT f())", "/* a */ /* b */\n REPLACE t VALUES (1)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", STATEMENTS)
+def test_a_statement_in_place_of_its_rows_stops_whatever_stands_before_it(text: str) -> None:
+    b = Builder()
+    with pytest.raises(Stop, match="a statement came instead of its rows"):
+        mysql().feed(iter([b.description(), b.gtid(11), b.query("BEGIN"), b.query(text)]))
+
+
+@pytest.mark.parametrize("text", ["CREATE TABLE x (i INT)", "/* INSERT */ ALTER TABLE t ADD x INT", "TRUNCATE t", "-- DELETE\nDROP TABLE t", "RENAME TABLE t TO u"])
+def test_a_definition_is_no_such_statement(text: str) -> None:
+    assert not ev.changes_rows(text)
+
+
 STOPS: list[tuple[str, Callable[[Builder], list[bytes]]]] = [
     ("event type 172 (PARTIAL_ROW_DATA)", lambda b: [b.event(172, b"x")]),
     ("event type 222 (unknown)", lambda b: [b.event(222, b"x")]),

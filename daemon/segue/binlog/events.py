@@ -163,6 +163,29 @@ _DATABASE = re.compile(
 )
 
 
+_BLANK = re.compile(r"[\s(]+")
+_EXECUTED_COMMENT = re.compile(r"/\*M?!\d*")
+_CHANGES_ROWS = re.compile(r"(INSERT|UPDATE|DELETE|REPLACE|LOAD|CALL|WITH|DO|SELECT|VALUES)\b", re.IGNORECASE)
+
+
+def changes_rows(text: str) -> bool:
+    """Whether a statement is logged in place of its rows: DML, or a call of something stored."""
+    at = 0
+    while True:
+        if match := _BLANK.match(text, at) or _EXECUTED_COMMENT.match(text, at):
+            at = match.end()
+            continue
+        if text.startswith("/*", at):
+            end = text.find("*/", at + 2) + 2
+        elif text.startswith(("#", "--"), at):
+            end = text.find("\n", at) + 1
+        else:
+            return _CHANGES_ROWS.match(text, at) is not None
+        if end <= at:
+            return False  # a comment without end
+        at = end
+
+
 def schemas_touched(query: Query) -> set[str]:
     """Schemas that a DDL statement may change; empty when it changes none. Unsure means more, not fewer."""
     text = _COMMENT.sub(" ", query.text).strip()

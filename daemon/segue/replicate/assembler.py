@@ -299,7 +299,7 @@ class Assembler:
         if head.startswith(b"XA "):
             return self._xa_statement(text)
         query = ev.Query.parse(payload[20:end])
-        if head.startswith((b"INSERT", b"UPDATE", b"DELETE", b"REPLACE", b"LOAD", b"CALL")):
+        if ev.changes_rows(query.text):
             if any(self._selected.wants_schema(s) for s in ev.schemas_touched(query)):
                 raise Stop(f"a statement came instead of its rows: {_short(query.text)}",
                            mend="Set binlog_format=ROW on the source, for running sessions too, and fill the target anew")  # fmt: skip
