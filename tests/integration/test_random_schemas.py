@@ -18,7 +18,7 @@ from tests.integration.typepool import Entry, fitting
 from lab import Server
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
-ROUNDS = int(os.environ.get("SEGUE_RANDOM_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("SEGUE_RANDOM_ROUNDS", "1"))
 PAIRING = tuple(os.environ.get("SEGUE_RANDOM_PAIRING", "mariadb-mysql").split("-"))
 
 
