@@ -6,11 +6,13 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from tests.integration.seedrig import Rig, churn, fill
 
-from lab import Server
+from lab import Deployment, Server
+from lab.deployment import APP_PASSWORD
 from segue.config import Endpoint
 from segue.control.begin import _refuse_gaps
 from segue.errors import Refused
@@ -116,6 +118,7 @@ async def test_killed_anywhere_it_goes_on(rig: Make) -> None:
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.parametrize("flavour", ["mysql"])
 async def test_pause_cancel_and_begin_again(rig: Make) -> None:
     one = rig(rows=4000, max_rate_mb=0.2)
     await one.start()
@@ -135,6 +138,7 @@ async def test_pause_cancel_and_begin_again(rig: Make) -> None:
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.parametrize("flavour", ["mariadb"])
 async def test_a_table_that_changes_meanwhile_is_copied_anew(rig: Make) -> None:
     """Chunks of before and after an ALTER do not go together."""
     one = rig(rows=4000, max_rate_mb=0.3)
@@ -148,6 +152,7 @@ async def test_a_table_that_changes_meanwhile_is_copied_anew(rig: Make) -> None:
 
 
 @pytest.mark.timeout(100)
+@pytest.mark.parametrize("flavour", ["mariadb"])
 async def test_rows_of_its_own_on_the_target_are_refused(rig: Make) -> None:
     one = rig(rows=10)
     one.green.sql("CREATE DATABASE shop")
@@ -158,6 +163,36 @@ async def test_rows_of_its_own_on_the_target_are_refused(rig: Make) -> None:
     assert "shop.big" in status["seed"]["error"]
     assert "--overwrite" in status["seed"]["mend"]
     assert one.green.sql("SELECT * FROM shop.big") == [(1,)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_daemon_serves_an_unseeded_pair_and_goes_on_after_its_death(
+    pairs: Callable[[str], tuple[Server, Server]], tmp_path: Path,
+) -> None:  # fmt: skip
+    blue, green = pairs("mysql")
+    fill(blue, 4000)
+    deployment = Deployment(tmp_path / "d", blue, green, replicate="[seed]\nmax_rate_mb = 0.1\nchunk_bytes = 20000")
+    try:
+        deployment.launch()
+        deployment.wait_for(lambda s: s["phase"] == "unseeded", 90)
+        with blue.connect(host="127.0.0.1", port=deployment.port, user="app", password=APP_PASSWORD) as conn:
+            conn.query("SELECT 1")  # clients are served
+        code, answer = deployment.segue("switchover", check=False)
+        assert (code, answer["error"]) == (1, "the standby has not been seeded")
+        deployment.segue("seed", "--detach")
+        deployment.wait_for(lambda s: s["seed"] and s["seed"]["percent"] > 20, 60)
+        code, answer = deployment.segue("switchover", check=False)
+        assert code == 1
+        assert "still being seeded" in answer["error"]
+        deployment.kill()
+        deployment.launch()
+        assert deployment.wait_for(lambda s: s["seed"] and s["seed"]["rows"], 90)["phase"] == "seeding"
+        deployment.wait_for(lambda s: s["phase"] == "steady" and s["replication"]["state"] == "streaming", 120)
+        assert deployment.segue("verify")[1]["equal"]
+        assert deployment.segue("switchover")[1]["outcome"] == "done"
+    finally:
+        deployment.stop()
 
 
 async def test_a_start_of_another_time_line_or_behind_purged_binlogs_is_refused(
