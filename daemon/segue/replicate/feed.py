@@ -100,6 +100,9 @@ class Feed:
         try:
             if self._turns is not None:
                 self._joint = await Joint.open(self._turns, self._applier.connection, order, self._applier.flavour)
+            else:
+                # What a seed set may have outlived it; idempotent, a divergence would be silence.
+                await self._applier.flavour.overlap(self._applier.connection, on=False)
             self._source = await connect(order.source, where=order.source_where, program="segue-replicate")
             flavour = await detect(self._source)
             position = await self._start_position(flavour)
