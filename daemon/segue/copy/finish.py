@@ -82,7 +82,9 @@ async def foreign_keys(
 
 
 async def restore(target: Connection, values: dict[str, str]) -> None:
-    """Global variables as they were before the seed."""
+    """Global variables as they were before the seed; those that are so already need no privilege."""
     for variable, value in values.items():
+        if str(await target.value(f"SELECT @@GLOBAL.{variable}")) == value:
+            continue
         literal = value if value.isdigit() else quote(value)
         await target.query(f"SET GLOBAL {variable} = {literal}")
