@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from tests.integration import planted
 
 from lab import Lab, Server
 from segue.config import Endpoint, Replicate, Verify
+from segue.errors import SegueError
 from segue.replicate import progress
 from segue.roles import mapping_from
 from segue.sql import connect
@@ -17,6 +19,13 @@ from segue.verify.session import Order, Session
 
 pytestmark = pytest.mark.servers
 MODE = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00'"
+
+
+class Stopped:
+    """The stream between them stands still."""
+
+    async def applied(self, position: str) -> None:
+        raise SegueError(f"replication stopped before {position}")
 
 
 class Still:
@@ -138,6 +147,20 @@ async def test_values_exchanged_between_rows_are_seen(pairs: Callable[[str], tup
     crc = "SELECT BIT_XOR(CRC32(CONCAT_WS('#', id, a, b))) FROM v.t"
     assert blue.sql(crc) == green.sql(crc)
     assert (await compare(blue, green))["differences"] == 2
+
+
+async def test_suspects_are_named_when_the_stream_has_stopped(pairs: Callable[[str], tuple[Server, Server]]) -> None:
+    """The row that stopped it is among them, which is why somebody compares."""
+    blue, green = pairs("mysql")
+    create = "CREATE TABLE v.t (k VARCHAR(9) PRIMARY KEY, a INT)"
+    fill(blue, create, "INSERT INTO v.t VALUES ('1', 1), ('zwei', 2)")
+    fill(green, create, "INSERT INTO v.t VALUES ('1', 1)")
+    document = await Session(order(blue, green), Stopped()).run([])
+    (table,) = document["tables"]
+    assert table["unsettled"] == [{"k": "zwei"}]
+    orjson.dumps(document)
+    assert "replication stopped" in table["error"]
+    assert not table["equal"]
 
 
 async def test_tables_that_cannot_be_compared_are_named(pairs: Callable[[str], tuple[Server, Server]]) -> None:

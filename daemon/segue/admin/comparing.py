@@ -55,7 +55,8 @@ def result(value: dict[str, Any]) -> RenderableType:
         if one["more"]:
             parts.append(f"[red]{name}: at least {one['more']} rows more differ[/]")
         if one["unsettled"]:
-            parts.append(f"[yellow]{name}: {len(one['unsettled'])} rows never stood still and are neither[/]")
+            keys = "; ".join(", ".join(f"{c}={_value(v)}" for c, v in key.items()) for key in one["unsettled"][:10])
+            parts.append(f"[yellow]{name}: {len(one['unsettled'])} rows could not be settled: {escape(keys)}[/]")
         parts += [f"[dim]{name}: {escape(text)}[/]" for text in one["left_out"]]
     repaired = f", {value['repaired']} repaired" if value["repaired"] else ""
     head = "[green]equal[/]" if value["equal"] else "[red]not proven equal[/]"

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from segue.errors import SegueError, ServerError
 from segue.verify.findings import MAX_SHOWN, Finding, Kind, TableResult
-from segue.verify.plan import KeyValue, Plan
+from segue.verify.plan import KeyValue, Plan, as_text
 from segue.verify.reader import Reader, Total
 
 CHUNK_SECONDS: Final = 0.2
@@ -180,10 +181,17 @@ class TableComparison:
                 break
             await asyncio.sleep(PAUSES[number] if number < len(PAUSES) else LONG_PAUSE)
             again: list[Suspect] = []
-            for start in range(0, len(waiting), LOOKUP):
-                again += await self.round(waiting[start : start + LOOKUP])
+            try:
+                for start in range(0, len(waiting), LOOKUP):
+                    again += await self.round(waiting[start : start + LOOKUP])
+            except ServerError:
+                raise
+            except SegueError as error:
+                # The stream stands still, maybe because of one of these very rows: they are named all the same.
+                self.result.error = f"rows that differ at first sight could not be settled: {error.message}"
+                break
             waiting = again
-        self.result.unsettled = [self.plan.named(s.key) for s in waiting]
+        self.result.unsettled = [dict(as_text(self.plan.named(s.key))) for s in waiting]
 
     async def round(self, suspects: list[Suspect]) -> list[Suspect]:
         """One look at these rows; those that have not settled."""

@@ -23,7 +23,7 @@ from segue.log import get_logger
 from segue.verify.compare import FIRST_STEP, Clock, Suspect, TableComparison, both, next_step
 from segue.verify.findings import Finding
 from segue.verify.follow import Follower, Touched
-from segue.verify.plan import KeyValue, Plan
+from segue.verify.plan import KeyValue, Plan, as_text
 from segue.verify.reader import Reader
 from segue.verify.session import Order, plans
 
@@ -278,7 +278,7 @@ class Continuous:
             different = [k for k in part if mine.get(k) != theirs.get(k)]
             done["different"] += len(different)
             done["rows_that_differ"] += [
-                {"table": plan.source.name, "key": {c: _text(v) for c, v in plan.named(k).items()}}
+                {"table": plan.source.name, "key": as_text(plan.named(k))}
                 for k in different[: MAX_TOLD - len(done["rows_that_differ"])]
             ]
         return True
@@ -296,10 +296,6 @@ class Continuous:
                 {"table": t.plan.source.name, **f.message()} for t in self._tables for f in list(t.found.values())[:10]
             ][:MAX_TOLD],
         }  # fmt: skip
-
-
-def _text(value: str | bytes | None) -> str | None:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 async def _no_pace(_took: float) -> None:

@@ -140,6 +140,11 @@ class Plan:
         return dict(zip(columns, key, strict=True))
 
 
+def as_text(key: dict[str, str | bytes | None]) -> dict[str, str | None]:
+    """A named key for documents, which hold no bytes."""
+    return {c: v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else v for c, v in key.items()}
+
+
 def make_plan(source: Table, target: Table, mapping: TableMapping, ends: tuple[Flavour, Flavour]) -> Plan:
     """How these two tables are compared. Raises Incomparable with the reason."""
     match = mapping.match(source, target)
