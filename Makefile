@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PYTHONPATH := scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-pause bench-lag faults lab clean cases campaign-ddl campaign-kill large
+.PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-pause bench-lag faults alternate lab clean cases campaign-ddl campaign-kill large
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -108,6 +108,9 @@ bench-seed: install ## Filling an empty server against mydumper+myloader and mys
 
 seed-kills: install ## The copy killed at 20 moments on each flavour: it goes on, and both sides are equal
 	@SEED_KILLS=20 SEED_ROWS=40000 $(BIN)/python -m pytest -q -s tests/integration/test_seed.py -k killed $(ARGS)
+
+alternate: install ## 100 switchovers and rollbacks without a pause, under load (TIMES=100)
+	@$(BIN)/python -m faults.alternate --times $(or $(TIMES),100)
 
 lab: install ## A pair of real servers to try things on (BLUE=mysql GREEN=mariadb), until Ctrl-C
 	@$(BIN)/python -m lab up $(or $(BLUE),mysql) $(or $(GREEN),mysql)

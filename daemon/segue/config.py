@@ -200,6 +200,17 @@ class Verify(_Strict):
         return self
 
 
+class Hooks(_Strict):
+    """Executables that are called at points of a switchover; each gets `timeout` seconds."""
+
+    before_check: Path | None = None
+    before_pause: Path | None = None
+    after_commit: Path | None = None
+    after_switchover: Path | None = None
+    on_abort: Path | None = None
+    timeout: float = Field(default=10.0, gt=0, le=600)
+
+
 class Admin(_Strict):
     socket: Path = Path("/run/segue/segue.sock")
     http: Address | None = None
@@ -214,6 +225,7 @@ class Config(_Strict):
     proxy: Proxy = Proxy()
     verify: Verify = Verify()
     admin: Admin = Admin()
+    hooks: Hooks = Hooks()
 
 
 def load(path: Path) -> Config:

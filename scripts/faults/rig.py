@@ -225,6 +225,8 @@ class Rig:
                 return served - healed, ""
             time.sleep(0.05)
         replication = status.get("replication") or {}
+        if status.get("active_refuses_writes"):
+            return BACK_LIMIT, str(status["active_refuses_writes"])
         told = f"{replication.get('error') or ''} -> {replication.get('mend') or ''}" if replication.get("mend") else ""
         return BACK_LIMIT, told or f"NOT BACK: served={served is not None} {json.dumps(status)[:600]}"
 

@@ -163,11 +163,11 @@ def test_dry_run_changes_nothing_and_refusals_name_the_reason(make_shop: Callabl
     shop.green.sql("SET GLOBAL event_scheduler = OFF")
     with shop.green.connect(database="shop") as conn, conn.cursor() as cursor:
         cursor.execute("SET sql_log_bin = 0")
-        cursor.execute("ALTER TABLE entries ADD COLUMN more INT")
+        cursor.execute("ALTER TABLE entries ADD COLUMN more INT NOT NULL, MODIFY note INT")
     code, answer = shop.deployment.segue("switchover", check=False)
     assert code == 1
     assert "shop.entries" in answer["error"]
-    assert "more" in answer["error"]
+    assert "note" in answer["error"]
     assert shop.deployment.segue("status")[1]["active"] == "blue"
     assert shop.blue.sql("SELECT @@GLOBAL.read_only")[0][0] == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from segue.errors import Refused
@@ -22,3 +24,10 @@ def test_allow_is_by_id_and_never_what_is_unsafe() -> None:
         guardrails.allowed(["all"])
     with pytest.raises(Refused, match="both sides would accept writes"):
         guardrails.allowed(["target_read_only"])
+
+
+def test_the_documentation_lists_them_all() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/failures.md").read_text()
+    for one in guardrails.every():
+        assert f"| `{one.id}` | {one.severity} | {one.says[:-1]}" in text, one.id
+        assert not one.unsafe or one.unsafe in text

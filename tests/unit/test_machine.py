@@ -6,7 +6,18 @@ import itertools
 
 import pytest
 
-from segue.switchover.machine import ACTIONS, AFTER_COMMIT, BEFORE_COMMIT, NEXT, Event, State, after, recovery
+from segue.switchover.machine import (
+    ACTIONS,
+    AFTER_COMMIT,
+    BEFORE_COMMIT,
+    NEXT,
+    Action,
+    Event,
+    State,
+    after,
+    broken,
+    recovery,
+)
 
 
 def reachable(start: State) -> set[State]:
@@ -23,7 +34,8 @@ def reachable(start: State) -> set[State]:
 
 def test_every_pair_is_decided() -> None:
     for state, event in itertools.product(State, Event):
-        valid = event is Event.START if state is State.STEADY else event is not Event.START
+        starts = (Event.START, Event.FORCE)
+        valid = event in starts if state is State.STEADY else event not in starts
         if valid:
             assert after(state, event) in State
         else:
@@ -35,7 +47,7 @@ def test_the_sides_of_the_commit_do_not_mix() -> None:
     assert State.ABORTING not in reachable(State.COMMITTED)
     assert AFTER_COMMIT.isdisjoint(reachable(State.ABORTING))
     assert [s for s in State if (s, Event.DONE) in NEXT and NEXT[s, Event.DONE] is State.OPENING] == [State.COMMITTED]
-    assert [s for s in State for e in Event if NEXT.get((s, e)) is State.COMMITTED and s is not State.COMMITTED] == [State.DRAINED]
+    assert [s for s in State for e in Event if NEXT.get((s, e)) is State.COMMITTED and s is not State.COMMITTED] == [State.DRAINED, State.FORCING]
 
 
 def test_every_state_has_a_way_home() -> None:
@@ -53,3 +65,28 @@ def test_recovery() -> None:
         else:
             assert recovery(state) is State.ABORTING
     assert BEFORE_COMMIT | AFTER_COMMIT | {State.STEADY, State.ABORTING} == set(State)
+
+
+def test_no_invariant_is_broken() -> None:
+    assert broken() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({(State.COMMITTED, Event.FAILED): State.ABORTING}, "aborting can be reached from committed"),
+        ({(State.FENCED, Event.DONE): State.COMMITTED}, "committed is entered from fenced"),
+        ({(State.ABORTING, Event.FAILED): State.OPENING}, "opening can be reached from aborting"),
+        ({(State.OPENING, Event.DONE): State.OPENING}, "opening has no way to steady"),
+    ],
+)
+def test_a_changed_table_is_found_out(change: dict[tuple[State, Event], State], said: str) -> None:
+    assert said in broken(NEXT | change)
+
+
+def test_changed_actions_and_recovery_are_found_out() -> None:
+    early = ACTIONS | {State.DRAINED: (Action.OPEN, Action.CONFIRM)}
+    assert "drained does open" in broken(NEXT, early)
+    late = ACTIONS | {State.FENCED: (Action.CATCH_UP, Action.FENCE)}
+    assert any("order" in one for one in broken(NEXT, late))
+    assert "committed is resumed in aborting" in broken(resume=lambda _state: State.ABORTING)

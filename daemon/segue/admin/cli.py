@@ -29,6 +29,9 @@ out, err = Console(), Console(stderr=True)
 ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")]
 SocketOption = Annotated[Path | None, typer.Option("--socket", help="The daemon's admin socket.", metavar="PATH")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AllowOption = Annotated[
+    list[str] | None, typer.Option("--allow", help="Pass over this guardrail; once for each id.", metavar="ID")
+]
 TimeoutOption = Annotated[float | None, typer.Option("--timeout", min=0.1, help="Give up after so many seconds.")]
 
 
@@ -194,31 +197,41 @@ def skip_ddl(config: ConfigOption = None, socket: SocketOption = None, json: Jso
 
 
 @app.command()
-def switchover(
+def switchover(  # noqa: PLR0917 - typer wants options as parameters
     config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None,
+    allow: AllowOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="The active side is dead: give it up, with what it had.")] = False,
 ) -> None:  # fmt: skip
     """Swap the roles: the standby becomes active, clients follow, the old active side becomes the standby."""
-    value = _command("switchover", config, socket, json=json, args={"timeout": timeout, "dry_run": dry_run})
+    args = {"timeout": timeout, "dry_run": dry_run, "allow": allow or [], "force": force}
+    value = _command("switchover", config, socket, json=json, args=args)
     if json:
         _print_json(value)
     elif dry_run:
-        out.print(views.findings(value["findings"]))
-        out.print("[green]a switchover is possible now[/green]")
+        out.print(views.dry_run(value))
     else:
         out.print(views.report(value))
 
 
 @app.command()
 def rollback(
-    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None
-) -> None:
+    config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False, timeout: TimeoutOption = None,
+    allow: AllowOption = None,
+) -> None:  # fmt: skip
     """Switch back; or abort a switchover that has not committed."""
-    value = _command("rollback", config, socket, json=json, args={"timeout": timeout})
+    value = _command("rollback", config, socket, json=json, args={"timeout": timeout, "allow": allow or []})
     if json:
         _print_json(value)
     else:
         out.print(views.report(value))
+
+
+@app.command()
+def finalize(config: ConfigOption = None, socket: SocketOption = None, json: JsonOption = False) -> None:
+    """End the way back: the old side is not fed any more, and no rollback is possible."""
+    value = _command("finalize", config, socket, json=json)
+    _show(value, f"finalised at {value['position']}: {value['means']}", json=json)
 
 
 @app.command()

@@ -114,15 +114,14 @@ class AdminServer:
             case "check":
                 return await control.check_all()
             case "switchover" if args.get("dry_run"):
-                findings = await control.check()
-                blocking = [f for f in findings if f.severity == "blocks"]
-                if blocking:
-                    raise Refused("; ".join(f.sentence for f in blocking), mend=" ".join(f.mend for f in blocking))
-                return {"outcome": "possible", "findings": [f.message() for f in findings]}
+                return await control.dry_run(allow=_ids(args), force=bool(args.get("force")))
             case "switchover":
-                return await control.switchover(float(args.get("timeout") or DEFAULT_TIMEOUT))
+                timeout = float(args.get("timeout") or DEFAULT_TIMEOUT)
+                return await control.switchover(timeout, allow=_ids(args), force=bool(args.get("force")))
             case "rollback":
-                return await control.rollback(float(args.get("timeout") or DEFAULT_TIMEOUT))
+                return await control.rollback(float(args.get("timeout") or DEFAULT_TIMEOUT), allow=_ids(args))
+            case "finalize":
+                return await control.finalize()
             case "verify":
                 return await control.verify([str(t) for t in args.get("tables") or ()], repair=bool(args.get("repair")))
             case "seed":
@@ -142,6 +141,10 @@ async def _seed(control: Control, args: dict[str, Any]) -> dict[str, Any]:
     action = str(args.get("action", "start"))
     options = {k: bool(args.get(k)) for k in ("users", "overwrite", "again")} if action == "start" else {}
     return await control.seed(action, **options)
+
+
+def _ids(args: dict[str, Any]) -> list[str]:
+    return [str(one) for one in args.get("allow") or ()]
 
 
 def _refuse_live(path: Path) -> None:

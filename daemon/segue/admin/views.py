@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["escape", "findings", "report", "seed", "status", "tables"]
+__all__ = ["dry_run", "escape", "findings", "report", "seed", "status", "tables"]
 
 
 _WHY = {
@@ -61,6 +61,12 @@ def status(value: dict[str, Any]) -> RenderableType:
         for word in (filling["error"], filling["waits_for"]):
             if word:
                 table.add_row("", f"[yellow]{escape(str(word))}[/]")
+    table.add_row("way back", _way_back(value["way_back"]))
+    if value.get("active_refuses_writes"):
+        table.add_row("", f"[red]{escape(value['active_refuses_writes'])}[/]")
+    if (now := value.get("switchover")) is not None:
+        for text in (*now["errors"][-3:], *(f"-> {m}" for m in now["mend"][-3:])):
+            table.add_row("", f"[red]{escape(text)}[/]")
     if last:
         pause = "" if last.get("pause_ms") is None else f", pause {last['pause_ms']} ms"
         table.add_row("last switchover", f"{last['outcome']} {last['source']} -> {last['target']}{pause}")
@@ -127,6 +133,37 @@ def _table_of(value: dict[str, Any], back: dict[str, Any]) -> Table:
     return grid
 
 
+def dry_run(value: dict[str, Any]) -> RenderableType:
+    if "forced" in value:
+        return f"[yellow]{escape(value['forced']['words'])}[/]"
+    seen = value["forecast"]
+    basis = f"measured over {seen['measured']} switchovers" if seen["measured"] else "no switchover was measured yet"
+    return Group(
+        findings(value["findings"]),
+        f"[green]a switchover is possible now[/green]; clients would be held for about {seen['ms']:.0f} ms ({basis}):"
+        f" to a safe point {seen['drain_ms']:.0f}, catching up {seen['catch_up_ms']:.0f}, the rest {seen['fixed_ms']:.0f},"
+        f" for more sessions than measured {seen['sessions_ms']:.0f}",
+    )
+
+
+def _way_back(value: dict[str, Any]) -> str:
+    state = value["state"]
+    if state == "pending":
+        return f"[yellow]pending[/]: {value['side']} does not answer; it is made to follow when it does"
+    if state == "finalized":
+        return f"[yellow]finalized[/]: {value['side']} is not fed any more since {value['position']}"
+    if state == "lost":
+        listed = value.get("transactions")
+        more = "it is not back yet" if listed is None else f"{len(listed)} transactions of it were lost: {_listed(listed)}"
+        return f"[red]lost[/]: {value['side']} was given up and needs a seed; {more}"
+    return str(state)
+
+
+def _listed(transactions: list[dict[str, Any]]) -> str:
+    shown = ", ".join(f"{t['gtid']} ({' '.join(t['tables'])})" for t in transactions[:5])
+    return escape(shown) + (" ..." if len(transactions) > 5 else "")
+
+
 def report(value: dict[str, Any]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("step")
@@ -137,11 +174,13 @@ def report(value: dict[str, Any]) -> RenderableType:
     colour = "green" if value["outcome"] == "done" else "red"
     head = f"[{colour}]{value['outcome']}[/]: {value['source']} -> {value['target']}"
     tail = f"clients were held for {value['pause_ms']} ms, {value['dropped']} dropped, {value['relocated']} moved over"
+    words = [escape(value["forced"]["words"])] if value.get("forced") else []
+    words += [f"still on {value['source']}: {escape(s)}" for s in value.get("left_on_the_old_side", [])]
     places = (
         f"last position on {value['source']}: {value['source_position']}\n"
         f"first position on {value['target']}: {value['target_position']}"
     )
-    return Group(head, table, tail, escape(places))
+    return Group(head, table, tail, escape(places), *words)
 
 
 def seed(value: dict[str, Any]) -> RenderableType:

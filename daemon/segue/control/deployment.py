@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +18,31 @@ from segue.control.reload import changes
 from segue.control.sessions import SessionMoves
 from segue.control.standby import StandbyPort
 from segue.control.verification import Verification, refusal
+from segue.control.way import Way
 from segue.control.workers import Workers
 from segue.copy.desk import EMPTY, Desk, order, phase
+from segue.copy.record import ACTIVE
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
 from segue.proxy.certificate import ensure_certificate
+from segue.replicate import progress
 from segue.roles import Roles
-from segue.switchover import guardrails
+from segue.switchover import guardrails, hooks
 from segue.switchover.claim import Claim, NotOwner
-from segue.switchover.conductor import Conductor
+from segue.switchover.conductor import Conductor, Run
+from segue.switchover.force import require_dead, statement
+from segue.switchover.forecast import forecast
 from segue.switchover.journal import Journal
 from segue.switchover.machine import BEFORE_COMMIT, State
 from segue.switchover.server import Server
+from segue.switchover.sessions import left_behind
 from segue.switchover.stage import RealStage
+from segue.switchover.wayback import WayBack, describe
 
 log = get_logger("control")
+SCAN_LIMIT = 3.0
+FORECAST_FROM = 5
+"""How many of the last switchovers a forecast looks at."""
 
 
 class Control:
@@ -45,6 +58,7 @@ class Control:
         self.end = asyncio.Event()
         """Set when the daemon has to stop by itself; `ended` says why."""
         self.ended: SegueError | None = None
+        self.way = Way(self, WayBack(self.journal), self.keeper.turn)
         self.conductor = Conductor(self.journal, RealStage(self))
         self.feed = FeedControl(self.config.deployment.name)
         self.feed.seed = self.config.seed
@@ -81,6 +95,11 @@ class Control:
         return self.conductor.run is not None
 
     @property
+    def filled(self) -> bool:
+        """The standby is not being filled, nor does it wait to be."""
+        return self.desk.state not in EMPTY | ACTIVE
+
+    @property
     def epoch(self) -> int:
         return self.journal.epoch
 
@@ -88,10 +107,30 @@ class Control:
     def deployment(self) -> str:
         return self.config.deployment.name
 
-    def guard(
+    @property
+    def way_back(self) -> WayBack:
+        return self.way.facts
+
+    async def guard(
         self, replication: dict[str, Any] | None, proxy: dict[str, Any] | None = None
     ) -> guardrails.Context:
-        return guardrails.Context(self.config, self.source, self.target, replication, proxy)
+        sessions = await self.workers.sessions() if self.workers is not None else None
+        with contextlib.suppress(SegueError, TimeoutError):  # a guardrail says what the last look found
+            await self.way.scan(SCAN_LIMIT)
+        return guardrails.Context(
+            self.config, self.source, self.target, replication, proxy,
+            sessions=sessions, reports=self.journal.last_reports(FORECAST_FROM), way_back=self.way_back,
+        )  # fmt: skip
+
+    async def hook(self, point: str, run: Run) -> None:
+        await hooks.call(self.config.hooks, point, self._hook_facts(run))
+
+    def hook_beside(self, point: str, run: Run) -> None:
+        self.spawn(hooks.told(self.config.hooks, point, self._hook_facts(run)))
+
+    def _hook_facts(self, run: Run) -> dict[str, Any]:
+        return {"deployment": self.deployment, "source": run.source, "target": run.target, "switchover": run.id,
+                "state": run.state} | run.facts  # fmt: skip
 
     async def replication(self) -> dict[str, Any]:
         return await self.feed.status()
@@ -104,8 +143,9 @@ class Control:
 
     async def start_replication(self, source: Server, target: Server, epoch: int) -> None:
         self.feed.direct(source, target, self.config.replicate, epoch)
-        await self.feed.start()
-        self.spawn(self.verification.follow(self.config, source, target))
+        if self.way_back.open:
+            await self.feed.start()
+            self.spawn(self.verification.follow(self.config, source, target))
 
     async def prepare_proof(self) -> None:
         await self.verification.prepare(self.config.verify.at_switchover)
@@ -161,18 +201,22 @@ class Control:
         if (address := self.config.proxy.standby_listen) is not None:
             self.standby_port = StandbyPort(address, self.config.proxy, self._client_certificate(), self.target)
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
-        recovered = await self.conductor.recover()
-        if recovered is None:
-            await asyncio.gather(self.keeper.look(active=True), self.keeper.look(active=False))
-        self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
+        # A recovery that waits for a server must not keep the rest of the daemon from answering.
+        recovery = self.spawn(self._recover())
+        await asyncio.wait({recovery}, timeout=self.max_pause)
+        if recovery.done():
+            recovery.result()
         await self.desk.refresh(self.config, self.source, self.target)
-        self.feed.launch(begin=self.desk.state not in EMPTY)
         await workers.start()
-        self.spawn(self.verification.follow(self.config, self.source, self.target))
+        follows = recovery.done() and self.way_back.open and self.desk.state not in EMPTY
+        self.feed.launch(run=follows)
+        if follows:
+            self.spawn(self.verification.follow(self.config, self.source, self.target))
         if self.standby_port is not None:
             self.standby_port.start(self.target)
         self.journal.mark_seen()
         self.spawn(self.keeper.run())
+        self.spawn(self.way.run())
         if self.config.admin.http is not None:
             log.warning("admin.http is not served by this version; use the admin socket", http=self.config.admin.http)
 
@@ -208,6 +252,26 @@ class Control:
             return proxy.tls_cert, proxy.tls_key
         return ensure_certificate(self.config.deployment.state_dir)
 
+    async def _recover(self) -> None:
+        """Finish or undo what a killed daemon left, or see that both sides are what they should be."""
+        try:
+            report = await self.conductor.recover()
+        except NotOwner as error:
+            self._disowned(error)
+            raise
+        if report is None:
+            await asyncio.gather(self.keeper.look(active=True), self.keeper.look(active=False))
+            return
+        self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
+        await self._tell(report)
+
+    async def _tell(self, report: dict[str, Any]) -> None:
+        """The hooks of a switchover's end."""
+        point = "after_switchover" if report["outcome"] == "done" else "on_abort"
+        facts = {"deployment": self.deployment, "active": self.journal.active, "epoch": self.epoch} | report
+        if (failed := await hooks.told(self.config.hooks, point, facts)) is not None:
+            report.setdefault("hooks", []).append(failed)
+
     def _disowned(self, error: NotOwner) -> None:
         """Another daemon acts for this deployment: leave, before a client is served by the wrong side."""
         if self.ended is None:
@@ -241,6 +305,9 @@ class Control:
             "proxy": proxy,
             "verify": verify,
             "last_switchover": self.conductor.last,
+            "switchover": self.conductor.under_way(),
+            "way_back": describe(self.way_back, self.epoch),
+            "active_refuses_writes": self.keeper.refusing(self.journal.active),
         }
 
     async def _proxy_status(self) -> dict[str, Any]:
@@ -250,22 +317,50 @@ class Control:
         standby = None if self.standby_port is None else await self.standby_port.status()
         return await self.workers.status() | {"standby": standby}
 
-    async def switchover(self, timeout: float) -> dict[str, Any]:
+    async def switchover(
+        self, timeout: float, *, allow: Collection[str] = (), force: bool = False
+    ) -> dict[str, Any]:
         """Swap the roles. Raises Refused with the reason when it was aborted; everything is as before then."""
+        allowed = guardrails.allowed(allow)
+        if force:
+            await self.conductor.give_up_source()
         if self.paused:
             raise Refused("clients are paused by an operator", mend="segue resume first")
         if self.desk.state in EMPTY:
             raise Refused("the standby has not been seeded", mend="segue seed fills it")
+        self.way_back.require()
+        return await self._until_stuck(self.spawn(self._switch(timeout, allowed, force=force)))
+
+    async def _switch(self, timeout: float, allowed: frozenset[str], *, force: bool) -> dict[str, Any]:
         async with self.keeper.turn:
+            source, target = self.source, self.target
             try:
-                report = await self.conductor.switchover(self.source.label, self.target.label, timeout)
+                report = await self.conductor.switchover(
+                    source.label, target.label, timeout, allow=allowed, force=force
+                )
             except NotOwner as error:
                 self._disowned(error)
                 raise
-        self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
+            self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)
+        if report["outcome"] == "done" and not force:
+            report["left_on_the_old_side"] = await left_behind(source)
+        self.spawn(self._tell(report))
         if report["outcome"] != "done":
             raise Refused("; ".join(report["errors"]), mend=" ".join(dict.fromkeys(report["mend"])))
         return report
+
+    async def _until_stuck(self, job: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
+        """The job's end; or a refusal that says what it waits for, while it goes on."""
+        while not job.done():
+            await asyncio.wait({job}, timeout=0.2)
+            run = self.conductor.run
+            if run is not None and run.stuck_since is not None and time.monotonic() - run.stuck_since > self.max_pause:
+                job.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody has to look at it
+                side = run.target if run.committed else run.source
+                force = "" if run.committed else f"; if {side} is gone for good: segue switchover --force"
+                raise Refused(f"{run.state} cannot be done yet and is tried again: {'; '.join(run.errors[-2:])}",
+                              mend=f"Bring {side} back, segue status shows how it goes{force}")  # fmt: skip
+        return job.result()
 
     async def seed(self, action: str, **options: bool) -> dict[str, Any]:
         """start, pause, resume or cancel the filling of the standby. Raises Refused when that cannot be now."""
@@ -275,19 +370,19 @@ class Control:
             return await self.feed.seed_action(action)
         await self.feed.stop()
         try:
+            if self.way_back.lost is not None:  # it is closed to us, too
+                await self.target.unfence(writable=False)
             await order(self.config, self.source, self.target, **options)
+            self.way_back.reseeded()
         finally:
             await self.desk.refresh(self.config, self.source, self.target)
             if self.desk.state not in EMPTY:
                 await self.start_replication(self.source, self.target, self.epoch)
         return {"state": "started"}
 
-    async def check(self) -> list[guardrails.Finding]:
-        return await guardrails.run(self.guard(await self.replication(), await self._proxy_status()))
-
     async def check_all(self) -> dict[str, Any]:
         """The findings, and what becomes of each table."""
-        context = self.guard(await self.replication(), await self._proxy_status())
+        context = await self.guard(await self.replication(), await self._proxy_status())
         found = await guardrails.run(context)
         return {"findings": [f.message() for f in found], "tables": await guardrails.tables_report(context)}
 
@@ -297,17 +392,43 @@ class Control:
             raise Refused(f"a switchover is under way ({self.conductor.phase})", mend="Verify when it has ended")
         return await self.verification.run(self.config, self.source, self.target, tables, repair=repair)
 
+    async def check(self) -> list[guardrails.Finding]:
+        return await guardrails.run(await self.guard(await self.replication(), await self._proxy_status()))
+
+    async def dry_run(self, *, allow: Collection[str] = (), force: bool = False) -> dict[str, Any]:
+        """Everything up to the pause, changing nothing: findings, and how long the pause will probably be.
+
+        Raises Refused with what would stop the switchover.
+        """
+        allowed = guardrails.allowed(allow)
+        if force:
+            await require_dead(self.source.side)
+            _, conn = await self.target.get()
+            row = await progress.read(conn, self.deployment)
+            return {"outcome": "possible", "findings": [], "forced": statement(await self.replication(), row, self.source.label)}
+        findings = await self.check()
+        blocking = [f for f in findings if f.severity == "blocks" and f.id not in allowed]
+        if blocking:
+            raise Refused("; ".join(f.sentence for f in blocking), mend=" ".join(f.mend for f in blocking))
+        context = await self.guard(await self.replication(), await self._proxy_status())
+        seen = forecast(context.reports, context.replication, len(context.sessions or ()))
+        return {"outcome": "possible", "findings": [f.message() for f in findings], "forecast": seen.message()}
+
     def abort(self) -> bool:
         """Stop a switchover that has not committed; False when there is none."""
         return self.conductor.abort()
 
-    async def rollback(self, timeout: float) -> dict[str, Any]:
+    async def rollback(self, timeout: float, *, allow: Collection[str] = ()) -> dict[str, Any]:
         """Abort a switchover that has not committed, else switch back to where the last one came from."""
         if self.abort():
             return await self.conductor.wait_end() or {}
         if self.epoch == 1:
             raise Refused("there was no switchover to go back from", mend="segue switchover makes the first one")
-        return await self.switchover(timeout)
+        return await self.switchover(timeout, allow=allow)
+
+    async def finalize(self) -> dict[str, Any]:
+        """End the way back."""
+        return await self.way.finalize()
 
     async def pause(self, limit: float | None) -> dict[str, Any]:
         """Hold all clients at safe points; released by `resume`, or by itself after `limit` seconds."""

@@ -39,9 +39,9 @@ class FeedControl:
             "seed": self.seed.model_dump(mode="json"),
         }
 
-    def launch(self, *, begin: bool = True) -> None:
-        """Start the process, which begins as directed, or waits for `start`."""
-        self._wanted = begin
+    def launch(self, *, run: bool) -> None:
+        """Start the process, which begins as directed, or with `run` false waits for `start`."""
+        self._wanted = self._wanted or run
         self._child.start()
 
     async def start(self) -> None:

@@ -110,7 +110,12 @@ class Keeper:
             self._in_doubt.discard(server.label)
             held = []
         if held:
-            self._say(server.label, f"the active side refuses writes: {', '.join(held)} is on, and Segue did not set it")
+            self._say(server.label, f"the active side refuses writes: {', '.join(held)} is on, and Segue did not set it."
+                      " If nobody means it: SET GLOBAL read_only = OFF; there")
+            return
+        if waiting := await flavour.waiting_for_disk(conn):
+            self._say(server.label, f"{waiting} sessions wait for room on the disk of {server.side.where}: make room there;"
+                      " the server itself looks again once a minute")  # fmt: skip
             return
         self._told.pop(server.label, None)
         if known.get("side") != server.label or restarted:

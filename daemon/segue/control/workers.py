@@ -19,6 +19,7 @@ from segue.supervisor import Child
 from segue.switchover.server import Server
 
 STATUS_LIMIT = 2.0
+_QUESTIONS = frozenset({"status", "sessions"})
 _COUNTS = ("clients", "in_transaction", "held", "dropped", "relocated", "accepted")
 
 
@@ -68,7 +69,10 @@ class Workers:
         os.close(self._ledger)
 
     async def ask(self, op: str, limit: float, /, **args: Any) -> list[dict[str, Any]]:
-        """Ask all workers at once. One that died has no clients to hold; it starts in the present state."""
+        """Ask all workers at once. One that died has no clients to hold; it starts in the present state.
+
+        A question is not worth an error because one worker is too busy to answer it; an order is.
+        """
 
         async def one(worker: Child) -> dict[str, Any] | None:
             try:
@@ -76,9 +80,9 @@ class Workers:
             except PeerGone:
                 return None
             except TimeoutError:
-                if op != "status":
-                    raise
-                return None  # too busy to be counted; status says what the others say
+                if op in _QUESTIONS:
+                    return None
+                raise
 
         answers = await asyncio.gather(*(one(w) for w in self._children))
         empty = {"held": 0, "waiting": []}
@@ -121,6 +125,10 @@ class Workers:
             if owner < len(self._children):
                 return self._children[owner].request("backend_id", limit=5.0, id=number)
         return None
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        """Every client session, as its worker describes it."""
+        return [s for answer in await self.ask("sessions", STATUS_LIMIT) for s in answer.get("sessions", ())]
 
     async def status(self) -> dict[str, Any]:
         total = dict.fromkeys(_COUNTS, 0)

@@ -53,6 +53,20 @@ class Privilege:
     """Without it things go another way, slower."""
 
 
+def session(row: dict[str, Any]) -> Session:
+    """From columns id, user, host, db, command, seconds, info."""
+    return Session(int(row["id"]), row["user"], row["host"], row["db"], row["command"], int(row["seconds"]), row["info"])
+
+
+def running_replica(rows: list[dict[str, Any]]) -> str | None:
+    """The source's address of the first channel that runs, from SHOW REPLICA STATUS under any of its names."""
+    for row in rows:
+        lower = {k.lower().replace("slave", "replica").replace("master", "source"): v for k, v in row.items()}
+        if "Yes" in (lower.get("replica_io_running"), lower.get("replica_sql_running")):
+            return f"{lower.get('source_host')}:{lower.get('source_port')}"
+    return None
+
+
 class Flavour(ABC):
     """One server's ways. Methods take the connection to use; they raise ServerError and ConnectionLost."""
 
@@ -70,6 +84,8 @@ class Flavour(ABC):
     """The flags of a row event that it knows; others are the other flavour's."""
     cascades_logged = False
     """Changes that foreign keys cascade are in the binlog, else the engine repeats them on a target."""
+    stop_replica: ClassVar[str]
+    """The statement that ends the server's own replication."""
     dump_is_mariadb: ClassVar[bool]
     """How mysql-replication has to ask for the binlog, and how positions are written."""
 
@@ -192,6 +208,25 @@ class Flavour(ABC):
             Session(int(r["id"]), r["user"], r["host"], r["db"], r["command"], int(r["seconds"]), r["info"])
             for r in rows
         ]
+
+    @abstractmethod
+    async def table_locks(self, conn: Connection) -> list[Session]:
+        """Sessions that hold LOCK TABLES or FLUSH TABLES WITH READ LOCK; `statement` says which, as far as it is known."""
+
+    @abstractmethod
+    async def replica_running(self, conn: Connection) -> str | None:
+        """The server that this one follows by its own replication; None when it follows none."""
+
+    async def binlog_seconds(self, conn: Connection) -> float:
+        """How long binlogs are kept; 0 for ever."""
+        have = await self.variables(conn, "binlog_expire_logs_seconds", "expire_logs_days")
+        return float(have.get("binlog_expire_logs_seconds") or 0) or float(have.get("expire_logs_days") or 0) * 86400
+
+    async def waiting_for_disk(self, conn: Connection) -> int:
+        """How many sessions wait until somebody makes room on the server's disk."""
+        return int(await conn.value(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE '%disk space%' AND ID <> CONNECTION_ID()"
+        ))  # fmt: skip
 
     async def started(self, conn: Connection) -> float:
         """When the server was started, Unix seconds on its own clock, right to a second or two."""

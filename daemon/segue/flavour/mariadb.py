@@ -10,7 +10,17 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from segue.binlog.positions import MariaGtid
-from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
+from segue.errors import ServerError
+from segue.flavour.base import (
+    NOT_TRACKED,
+    Flavour,
+    Identity,
+    Privilege,
+    Session,
+    one_name_for_now,
+    running_replica,
+    session,
+)
 from segue.sql import Connection, quote
 
 
@@ -26,6 +36,8 @@ class MariaDB(Flavour):
         Privilege("CONNECTION ADMIN", "to end sessions that bypass the proxy"),
         Privilege("BINLOG REPLAY", "to apply row events with BINLOG", optional=True),
         Privilege("RELOAD", "to take the read lock of the fence"),
+        Privilege("SLAVE MONITOR", "to see whether it follows another server by itself"),
+        Privilege("EVENT", "to see events"),
         Privilege("SELECT", "to read table definitions and the progress"),
         Privilege("INSERT", "to apply rows"),
         Privilege("UPDATE", "to apply rows"),
@@ -41,6 +53,7 @@ class MariaDB(Flavour):
         "SET SESSION max_statement_time = 0", "SET SESSION tx_isolation = 'READ-COMMITTED'",
     )  # fmt: skip
     dump_is_mariadb: ClassVar[bool] = True
+    stop_replica: ClassVar[str] = "STOP ALL SLAVES;"
     rows_v2: ClassVar[bool] = False
     row_flags: ClassVar[int] = 0x000F
 
@@ -171,6 +184,25 @@ class MariaDB(Flavour):
                              f" AND Host = {quote(row['host'])}")  # fmt: skip
         finally:
             await conn.query("SET SESSION sql_log_bin = 1")
+
+    async def table_locks(self, conn: Connection) -> list[Session]:
+        # Only with the plugin metadata_lock_info can the holders be asked for; without it the fence's limit tells.
+        try:
+            rows = await conn.query(
+                "SELECT DISTINCT p.ID AS id, p.USER AS user, p.HOST AS host, COALESCE(p.DB,'') AS db, p.COMMAND AS command,"
+                " p.TIME AS seconds, CONCAT(m.LOCK_MODE, ' ', m.TABLE_SCHEMA, '.', m.TABLE_NAME) AS info"
+                " FROM information_schema.METADATA_LOCK_INFO m JOIN information_schema.PROCESSLIST p ON p.ID = m.THREAD_ID"
+                " WHERE p.ID <> CONNECTION_ID() AND p.COMMAND = 'Sleep'"
+                " AND m.LOCK_MODE IN ('MDL_SHARED_NO_READ_WRITE', 'MDL_SHARED_READ_ONLY', 'MDL_BACKUP_FTWRL2')"
+            )
+        except ServerError as error:
+            if error.code == 1109:
+                return []
+            raise
+        return [session(r) for r in rows]
+
+    async def replica_running(self, conn: Connection) -> str | None:
+        return running_replica(await conn.query("SHOW ALL SLAVES STATUS"))
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

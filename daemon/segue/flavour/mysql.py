@@ -10,7 +10,16 @@ from typing import Any, ClassVar, Self
 
 from segue.binlog.positions import GtidSet
 from segue.errors import ServerError
-from segue.flavour.base import NOT_TRACKED, Flavour, Identity, Privilege, one_name_for_now
+from segue.flavour.base import (
+    NOT_TRACKED,
+    Flavour,
+    Identity,
+    Privilege,
+    Session,
+    one_name_for_now,
+    running_replica,
+    session,
+)
 from segue.sql import Connection, quote
 
 PARSE_ERROR = 1064
@@ -28,6 +37,7 @@ class MySQL(Flavour):
         Privilege("SYSTEM_VARIABLES_ADMIN", "to set read_only and super_read_only"),
         Privilege("REPLICATION_APPLIER", "to apply row events with BINLOG", optional=True),
         Privilege("XA_RECOVER_ADMIN", "to see prepared XA transactions"),
+        Privilege("EVENT", "to see events"),
         Privilege("SELECT", "to read table definitions and the progress"),
         Privilege("INSERT", "to apply rows"),
         Privilege("UPDATE", "to apply rows"),
@@ -44,6 +54,7 @@ class MySQL(Flavour):
         "SET SESSION transaction_isolation = 'READ-COMMITTED'",
     )  # fmt: skip
     dump_is_mariadb: ClassVar[bool] = False
+    stop_replica: ClassVar[str] = "STOP REPLICA;"
     rows_v2: ClassVar[bool] = True  # 9.7 refuses version 1
     row_flags: ClassVar[int] = 0xFFFF
 
@@ -223,6 +234,33 @@ class MySQL(Flavour):
                              f" AND Host = {quote(row['host'])}")  # fmt: skip
         finally:
             await conn.query("SET SESSION sql_log_bin = 1")
+
+    async def table_locks(self, conn: Connection) -> list[Session]:
+        try:
+            rows = await conn.query(
+                "SELECT DISTINCT p.ID AS id, p.USER AS user, p.HOST AS host, COALESCE(p.DB,'') AS db, p.COMMAND AS command,"
+                " p.TIME AS seconds, CONCAT(m.LOCK_TYPE, ' on ', COALESCE(CONCAT(m.OBJECT_SCHEMA, '.', m.OBJECT_NAME),"
+                " 'everything')) AS info FROM performance_schema.metadata_locks m"
+                " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"
+                " JOIN information_schema.PROCESSLIST p ON p.ID = t.PROCESSLIST_ID"
+                " WHERE m.LOCK_STATUS = 'GRANTED' AND p.ID <> CONNECTION_ID() AND m.LOCK_DURATION = 'EXPLICIT'"
+                " AND m.OBJECT_TYPE IN ('GLOBAL', 'COMMIT') AND m.LOCK_TYPE = 'SHARED'"
+                " UNION SELECT DISTINCT p.ID, p.USER, p.HOST, COALESCE(p.DB,''), p.COMMAND, p.TIME,"
+                " CONCAT(m.LOCK_TYPE, ' on ', m.OBJECT_SCHEMA, '.', m.OBJECT_NAME) FROM performance_schema.metadata_locks m"
+                " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"
+                " JOIN information_schema.PROCESSLIST p ON p.ID = t.PROCESSLIST_ID"
+                " WHERE m.LOCK_STATUS = 'GRANTED' AND p.ID <> CONNECTION_ID() AND m.OBJECT_TYPE = 'TABLE'"
+                " AND m.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY') AND p.COMMAND = 'Sleep'"
+            )
+        except ServerError as error:
+            if error.code == 1142:  # an account without SELECT on performance_schema
+                return []
+            raise
+        return [session(r) for r in rows]
+
+    async def replica_running(self, conn: Connection) -> str | None:
+        statement = "SHOW REPLICA STATUS" if self.version >= (8, 0, 22) else "SHOW SLAVE STATUS"
+        return running_replica(await conn.query(statement))
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

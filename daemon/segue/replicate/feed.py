@@ -74,6 +74,8 @@ class Feed:
         self.stopped: Stop | None = None
         """Why it stands still while connected (a DDL that waits for both sides to fit)."""
         self.live = False
+        self.heard: float | None = None
+        """Unix second at which the source last sent anything, a heartbeat included."""
         self._changed = changed
         self._careful = careful
         self._careful_left = CAREFUL_TRANSACTIONS if careful else 0
@@ -254,6 +256,7 @@ class Feed:
         assembler, stream = self._assembler, self._stream
         while True:
             packets = await stream.read()
+            self.heard = time.time()
             for packet in packets:
                 self.bytes += len(packet)
             assembler.clock = time.time() + self._skew

@@ -51,6 +51,7 @@ class Replicator:
         self._told: tuple[str, str | None] | None = None
         self._connects = 0
         self._seeder: Seeder | None = None
+        self._heard: float | None = None
 
     async def handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
         match op:
@@ -198,6 +199,7 @@ class Replicator:
             self._done[key] += int(getattr(feed, key))
         if feed.applied is not None:
             self._applied = feed.applied.text()
+        self._heard = feed.heard or self._heard
         if self._feed is feed:
             self._feed = None
 
@@ -252,6 +254,7 @@ class Replicator:
             "cpu_seconds": round(time.process_time(), 3),
             "pid": os.getpid(),
             "seed": self._seeder.status() if self._seeder else None,
+            "last_contact": feed.heard if feed is not None and feed.heard else self._heard,
         }
 
     async def _drain(self, position: str, timeout: float) -> dict[str, Any]:

@@ -55,6 +55,13 @@ class Run:
     """Monotonic second at which clients began to be held."""
     released_at: float | None = None
     abort: asyncio.Event = field(default_factory=asyncio.Event)
+    allow: frozenset[str] = frozenset()
+    """Guardrails that the operator passes over."""
+    told_of_commit: bool = False
+    stuck_since: float | None = None
+    """Monotonic second since which one state is done again and again."""
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
+    """Do not wait for the source to come back: the operator forces a switchover away from it."""
     committed: bool = False
     """The commit's entry is in the journal."""
     commit_in_doubt: bool = False
@@ -80,11 +87,22 @@ class Conductor:
     def phase(self) -> State:
         return self.run.state if self.run is not None else State.STEADY
 
-    async def switchover(self, source: str, target: str, timeout: float) -> dict[str, Any]:
+    def under_way(self) -> dict[str, Any] | None:
+        """The one under way, for status: state, what went wrong so far and what to do about it."""
+        run = self.run
+        if run is None:
+            return None
+        return {"state": run.state, "source": run.source, "target": run.target, "started": run.started,
+                "errors": run.errors, "mend": list(dict.fromkeys(run.mends))}  # fmt: skip
+
+    async def switchover(
+        self, source: str, target: str, timeout: float, *, allow: frozenset[str] = frozenset(), force: bool = False
+    ) -> dict[str, Any]:
         """Swap the roles; the report. Raises Refused when one is under way already, NotOwner when another daemon acts."""
         if self.run is not None:
             raise Refused(f"a switchover is under way ({self.run.state})", mend="Wait for it: segue status --watch")
-        self.run = Run(self._journal.begin(source, target), source, target, timeout)
+        self.run = Run(self._journal.begin(source, target), source, target, timeout, allow=allow)
+        self.run.state = after(State.STEADY, Event.FORCE if force else Event.START)
         return await self._walk(self.run)
 
     async def recover(self) -> dict[str, Any] | None:
@@ -106,6 +124,14 @@ class Conductor:
         self.run.abort.set()
         return True
 
+    async def give_up_source(self) -> bool:
+        """End an abort that waits for a source to come back; False when there is none."""
+        if self.run is None or self.run.state is not State.ABORTING:
+            return False
+        self.run.given_up.set()
+        await self.wait_end()
+        return True
+
     async def wait_end(self) -> dict[str, Any] | None:
         """Until no switchover is under way; the last one's report."""
         while self.run is not None:
@@ -125,7 +151,12 @@ class Conductor:
                 event = await self._do(run)
                 following = after(run.state, event)
                 if following is run.state:
+                    if run.state is State.ABORTING and run.given_up.is_set():
+                        break
+                    run.stuck_since = run.stuck_since or time.monotonic()
                     await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    run.stuck_since = None
                 run.state = following
             report = self._report(run, committed=run.committed)
             await self._finish(run, report, new_active=run.target if run.committed else None)
@@ -223,6 +254,11 @@ class Conductor:
             "relocated": run.facts.get("relocated", 0),
             "lost": run.facts.get("lost", []),
             "pinned": run.facts.get("pinned", []),
+            "held": run.facts.get("held", 0),
+            "passed_over": run.facts.get("passed_over", []),
+            "forced": run.facts.get("forced"),
+            "way_back": run.facts.get("way_back"),
+            "wrote_past_the_proxy": run.facts.get("wrote_past_the_proxy", []),
             "source_position": run.facts.get("source_position"),
             "target_position": run.facts.get("target_position"),
             "verification": run.facts.get("verification"),

@@ -199,11 +199,15 @@ class Journal:
         ).fetchone()
         return Entry(row[0], row[1], row[2], State(row[3]), orjson.loads(row[4])) if row else None
 
+    def last_reports(self, number: int) -> list[dict[str, Any]]:
+        """Reports of the last switchovers that ended, newest first."""
+        rows = self._db.execute(
+            "SELECT report FROM switchover WHERE report IS NOT NULL ORDER BY id DESC LIMIT ?", (number,)
+        ).fetchall()
+        return [dict(orjson.loads(row[0])) for row in rows]
+
     def last_report(self) -> dict[str, Any] | None:
-        row = self._db.execute(
-            "SELECT report FROM switchover WHERE report IS NOT NULL ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-        return dict(orjson.loads(row[0])) if row else None
+        return next(iter(self.last_reports(1)), None)
 
     def close(self) -> None:
         self._db.close()

@@ -8,13 +8,24 @@ state whose actions may have happened. The entry of COMMITTED in the journal is 
     steady -> checking -> preparing -> draining -> fenced -> drained -> COMMITTED -> opening -> steady (swapped)
                   \___________\___________\_________\________\_ aborting -> steady (as before)
 
-Invariants, checked by tests over every state, event and crash point:
-- the source is made writable again only in ABORTING, the target only in OPENING: never both;
-- OPENING can be reached only through COMMITTED, ABORTING never from it.
+With a source that does not answer and an operator who wants the standby all the same, one state stands for all
+before the commit:
+
+    steady -> forcing -> COMMITTED -> opening -> steady (swapped, the old source marked as lost)
+                  \_ aborting -> steady (as before)
+
+Invariants (`broken` says which of them a table breaks; tests/model explores them with crashes and lost messages):
+- the source is opened only in ABORTING, the target only in OPENING, and no path visits both: never two writable;
+- COMMITTED is entered only from where the source is known to be closed (DRAINED) or given up (FORCING);
+- behind COMMITTED there is no way to ABORTING, and from ABORTING none to COMMITTED;
+- every state leads to STEADY, and a crash in any state is resumed in ABORTING or behind the commit: after recovery
+  exactly one side is writable;
+- a write that was acknowledged before the switch is present after it: CATCH_UP lies between FENCE and the commit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -31,10 +42,13 @@ class State(StrEnum):
     COMMITTED = "committed"
     OPENING = "opening"
     ABORTING = "aborting"
+    FORCING = "forcing"
+    """The source is dead and given up: nothing of it can be fenced or read."""
 
 
 class Event(StrEnum):
     START = "start"
+    FORCE = "force"
     DONE = "done"
     """All actions of the state were done."""
     FAILED = "failed"
@@ -54,6 +68,8 @@ class Action(StrEnum):
     """Read the new source's position under its own fence; it is journalled with the next state."""
     OPEN = "open"
     UNDO = "undo"
+    WITNESS = "witness"
+    """See that the source does not answer, apply what was received of it, and say what is not known."""
 
 
 ACTIONS: Final[dict[State, tuple[Action, ...]]] = {
@@ -66,10 +82,14 @@ ACTIONS: Final[dict[State, tuple[Action, ...]]] = {
     State.COMMITTED: (Action.MARK,),
     State.OPENING: (Action.OPEN,),
     State.ABORTING: (Action.UNDO,),
+    State.FORCING: (Action.WITNESS,),
 }
 
 NEXT: Final[dict[tuple[State, Event], State]] = {
     (State.STEADY, Event.START): State.CHECKING,
+    (State.STEADY, Event.FORCE): State.FORCING,
+    (State.FORCING, Event.DONE): State.COMMITTED,
+    (State.FORCING, Event.FAILED): State.ABORTING,
     (State.CHECKING, Event.DONE): State.PREPARING,
     (State.CHECKING, Event.FAILED): State.ABORTING,
     (State.PREPARING, Event.DONE): State.DRAINING,
@@ -89,8 +109,9 @@ NEXT: Final[dict[tuple[State, Event], State]] = {
 }
 
 BEFORE_COMMIT: Final = frozenset(
-    {State.CHECKING, State.PREPARING, State.DRAINING, State.FENCED, State.DRAINED}
+    {State.CHECKING, State.PREPARING, State.DRAINING, State.FENCED, State.DRAINED, State.FORCING}
 )
+BEFORE_IN_ORDER: Final = (State.CHECKING, State.PREPARING, State.DRAINING, State.FENCED, State.DRAINED)
 AFTER_COMMIT: Final = frozenset({State.COMMITTED, State.OPENING})
 
 
@@ -106,3 +127,42 @@ def recovery(state: State) -> State:
     if state in BEFORE_COMMIT or state is State.ABORTING:
         return State.ABORTING
     return State.STEADY
+
+
+def broken(
+    table: Mapping[tuple[State, Event], State] = NEXT,
+    actions: Mapping[State, tuple[Action, ...]] = ACTIONS,
+    resume: Callable[[State], State] = recovery,
+) -> list[str]:
+    """Which invariants a table breaks; empty for ours."""
+    found = [f"{s} is resumed in {resume(s)}" for s in State if (s in AFTER_COMMIT) != (resume(s) in AFTER_COMMIT)]
+    for opener, only in ((Action.UNDO, State.ABORTING), (Action.OPEN, State.OPENING)):
+        found += [f"{s} does {opener}" for s in State if opener in actions[s] and s is not only]
+    behind = _reachable(table, State.COMMITTED)
+    found += [f"{State.ABORTING} can be reached from {State.COMMITTED}"] * (State.ABORTING in behind)
+    found += [f"{s} can be reached from {State.ABORTING}" for s in AFTER_COMMIT & _reachable(table, State.ABORTING)]
+    found += [
+        f"{State.COMMITTED} is entered from {s}"
+        for (s, _), following in table.items()
+        if following is State.COMMITTED and s not in (State.DRAINED, State.FORCING, State.COMMITTED)
+    ]
+    found += [f"{s} has no way to {State.STEADY}" for s in State if State.STEADY not in _reachable(table, s)]
+    line = [a for s in (*BEFORE_IN_ORDER, State.COMMITTED, State.OPENING) for a in actions[s]]
+    wanted = [Action.HOLD, Action.FENCE, Action.CATCH_UP, Action.CONFIRM, Action.MARK, Action.OPEN]
+    found += ["the order of the actions is not hold, fence, catch up, confirm, mark, open"] * (
+        [a for a in line if a in wanted] != wanted
+    )
+    return found
+
+
+def _reachable(table: Mapping[tuple[State, Event], State], start: State) -> set[State]:
+    """States that can follow `start` until STEADY."""
+    seen, todo = {start}, [start]
+    while todo:
+        state = todo.pop()
+        for (one, _), following in table.items():
+            if one is state and following not in seen:
+                seen.add(following)
+                if following is not State.STEADY:
+                    todo.append(following)
+    return seen

@@ -12,13 +12,19 @@ from typing import Any, Protocol
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
 from segue.replicate import progress
-from segue.switchover import guardrails
+from segue.switchover import force, guardrails
+from segue.switchover.claim import NotOwner
 from segue.switchover.conductor import Run
 from segue.switchover.machine import Action
 from segue.switchover.server import Server
+from segue.switchover.wayback import WayBack
 
 log = get_logger("switchover")
 CONFIRM_LIMIT = 2.0
+OLD_SIDE_LIMIT = 2.0
+"""Seconds that the old source gets to become a standby before the target is opened without it."""
+UNDO_LIMIT = 5.0
+FORCE_HOLD = 0.5
 MAX_LAG_AT_START = 5.0
 """Seconds. With more the pause would be spent on catching up; the switchover waits for it first."""
 
@@ -38,7 +44,11 @@ class World(Protocol):
     def epoch(self) -> int: ...
     @property
     def deployment(self) -> str: ...
-    def guard(self, replication: dict[str, Any] | None) -> guardrails.Context: ...
+    @property
+    def way_back(self) -> WayBack: ...
+    async def guard(self, replication: dict[str, Any] | None) -> guardrails.Context: ...
+    async def hook(self, point: str, run: Run) -> None: ...
+    def hook_beside(self, point: str, run: Run) -> None: ...
     async def replication(self) -> dict[str, Any]: ...
     async def drain_replication(self, position: str, timeout: float) -> dict[str, Any]: ...
     async def stop_replication(self) -> None: ...
@@ -72,8 +82,24 @@ class RealStage:
             Action.MARK: self._mark,
             Action.OPEN: self._open,
             Action.UNDO: self._undo,
+            Action.WITNESS: self._witness,
         }
-        return await methods[action](run)
+        try:
+            return await methods[action](run)
+        except (SegueError, TimeoutError) as error:
+            if action in (Action.MARK, Action.OPEN, Action.UNDO) and not isinstance(error, NotOwner):
+                await self._release_overdue(run)
+            raise
+
+    async def _release_overdue(self, run: Run) -> None:
+        """The side that should serve clients cannot be opened: beyond the limit they get errors, and are not held."""
+        held, released = run.held_at, run.released_at
+        if held is None or released is not None or time.monotonic() - held < self._world.max_pause:
+            return
+        side = self._world.target if run.committed else self._world.source
+        log.error("clients are released although their server cannot be opened yet", side=side.label)
+        await self._world.release_clients(side)
+        run.released_at = time.monotonic()
 
     def _left(self, run: Run) -> float:
         """Seconds of the pause that may still be spent. Raises Refused when there are none."""
@@ -86,14 +112,15 @@ class RealStage:
             )
         return left
 
-    async def _check(self, _run: Run) -> dict[str, Any]:
-        replication = await self._world.replication()
-        findings = await guardrails.run(self._world.guard(replication))
-        blocking = [f for f in findings if f.severity == "blocks"]
+    async def _check(self, run: Run) -> dict[str, Any]:
+        await self._world.hook("before_check", run)
+        findings = await guardrails.run(await self._world.guard(await self._world.replication()))
+        blocking = [f for f in findings if f.severity == "blocks" and f.id not in run.allow]
         if blocking:
             text = "; ".join(f"[{f.id}] {f.sentence}" for f in blocking)
             raise Refused(text, mend=" ".join(f.mend for f in blocking if f.mend))
-        return {"warnings": [f.message() for f in findings]}
+        passed_over = sorted({f.id for f in findings if f.severity == "blocks"})
+        return {"warnings": [f.message() for f in findings], "passed_over": passed_over}
 
     async def _prepare(self, run: Run) -> dict[str, Any]:
         """Everything that can be done while clients still work."""
@@ -106,7 +133,9 @@ class RealStage:
             status = await self._world.replication()
             lag = float(status.get("lag_seconds") or 0.0)
             if status.get("state") == "streaming" and lag < MAX_LAG_AT_START:
-                return {"lag_at_start": lag} | await self._prepare_sessions(run)
+                prepared = await self._prepare_sessions(run)
+                await self._world.hook("before_pause", run)
+                return {"lag_at_start": lag} | prepared
             if time.monotonic() > deadline:
                 raise Refused(
                     f"replication is {status.get('state')} with a lag of {lag:.1f} s after {run.timeout:g} s",
@@ -186,46 +215,90 @@ class RealStage:
         await self._world.prove(now, self._left(run), run.facts)
         return {}
 
-    async def _mark(self, _run: Run) -> dict[str, Any]:
+    async def _witness(self, run: Run) -> dict[str, Any]:
+        """Instead of all before the commit, where the source is dead and given up."""
+        await force.require_dead(self._world.source.side)
+        run.held_at = time.monotonic()
+        # Those that do not get there hang on the dead server; they go with the others.
+        await self._world.hold_clients(FORCE_HOLD)
+        known = await force.settle(self._world.replication)
         await self._world.stop_replication()
-        return {"target_position": await self._world.target.position()}
+        if not await self._world.target.held_by():
+            raise Refused(f"the standby {self._world.target.side.where} became writable")
+        _, conn = await self._world.target.get()
+        return {"forced": force.statement(known, await progress.read(conn, self._world.deployment), self._world.source.label)}
+
+    async def _mark(self, run: Run) -> dict[str, Any]:
+        await self._world.stop_replication()
+        facts = {"target_position": await self._world.target.position()}
+        if not run.told_of_commit:
+            run.told_of_commit = True
+            run.facts |= facts
+            self._world.hook_beside("after_commit", run)
+        return facts
 
     async def _open(self, run: Run) -> dict[str, Any]:
         """The old source becomes a standby with its feed position written, then the target is opened."""
         old, new = self._world.source, self._world.target
-        await old.unfence(writable=False)
         await new.connection()
         assert new.identity is not None
-        _, conn = await old.get()
-        await progress.ensure(conn)
-        source_id, epoch = new.identity.source_id, self._world.epoch + 1
-        found = await progress.read(conn, self._world.deployment)
-        if found is None or (found.source_id, found.epoch) != (source_id, epoch):
-            # Else a crash came after this was done once, and the feed back has moved it on since.
-            position = str(run.facts["target_position"])
-            await progress.initialise(conn, self._world.deployment, source_id, position, epoch)
-        for server in (old, new):
-            await server.write_epoch(epoch)
+        epoch = self._world.epoch + 1
+        place = {"side": old.label, "source_id": new.identity.source_id, "position": str(run.facts["target_position"]),
+                 "epoch": epoch}  # fmt: skip
+        if "forced" in run.facts:
+            self._world.way_back.set_lost({"side": old.label, "epoch": epoch, "at": time.time()} | run.facts["forced"])
+            follows = False
+        else:
+            if "source_position" in run.facts:
+                self._world.way_back.set_standby(old.label, str(run.facts["source_position"]), [])
+            follows = await self._turn_round(old, place)
+        await new.write_epoch(epoch)
         await self._world.turn_standby(old)  # who looks at the standby must not find it writable
         await new.unfence(writable=True)
-        result = await self._world.release_clients(new)
-        run.released_at = time.monotonic()
-        await self._world.start_replication(new, old, epoch)
-        return {k: result.get(k, default) for k, default in (("dropped", 0), ("relocated", 0), ("lost", []))}
+        result: dict[str, Any] = {}
+        if run.released_at is None:
+            result = await self._world.release_clients(new)
+            run.released_at = time.monotonic()
+        if follows:
+            await self._world.start_replication(new, old, epoch)
+        told = {k: result.get(k, default) for k, default in (("dropped", 0), ("relocated", 0), ("lost", []))}
+        return told | {"way_back": follows}
+
+    async def _turn_round(self, old: Server, place: dict[str, Any]) -> bool:
+        """Make the old source a standby that follows from `place`; False, and kept for later, when it does not answer.
+
+        It is fenced and all that it had is on the target, so the target may be opened without it.
+        """
+        try:
+            async with asyncio.timeout(OLD_SIDE_LIMIT):
+                await make_follow(old, self._world.deployment, place)
+        except NotOwner:
+            raise
+        except (SegueError, TimeoutError) as error:
+            log.warning("the old side does not answer, it is made to follow later", side=old.label, error=str(error))
+            self._world.way_back.set_pending(place)
+            return False
+        if self._world.way_back.pending is not None:
+            self._world.way_back.set_pending(None)
+        return True
 
     async def _undo(self, run: Run) -> dict[str, Any]:
         """Back to before: the source writable, the target a standby, clients released on the old side."""
+        source = self._world.source
         # Only a fence of ours: a switchover refused at its check must not make a server writable.
-        if run.facts.get("fence_tried") and await self._world.source.held_by():
-            await self._world.source.unfence(writable=True)
+        if run.facts.get("fence_tried"):
+            async with asyncio.timeout(UNDO_LIMIT):
+                if await source.held_by():
+                    await source.unfence(writable=True)
         result: dict[str, Any] = {}
-        if run.held_at is not None or run.facts.get("sessions_opened"):
-            result = await self._world.release_clients(self._world.source)
+        if (run.held_at is not None or run.facts.get("sessions_opened")) and run.released_at is None:
+            result = await self._world.release_clients(source)
             run.released_at = time.monotonic()
-        try:
-            await self._world.start_replication(self._world.source, self._world.target, self._world.epoch)
-        except SegueError as error:
-            log.warning("replication did not start after the abort", error=error.message)
+        if self._world.way_back.open:
+            try:
+                await self._world.start_replication(source, self._world.target, self._world.epoch)
+            except SegueError as error:
+                log.warning("replication did not start after the abort", error=error.message)
         return {"dropped": result.get("dropped", 0)}
 
 
@@ -233,3 +306,16 @@ def _listed(sessions: list[dict[str, Any]]) -> str:
     """Some of them by name, and how many more."""
     shown = "; ".join(f"client {s['client']} user {s['user']}: {s['reason']}" for s in sessions[:5])
     return shown + (f" and {len(sessions) - 5} more" if len(sessions) > 5 else "")
+
+
+async def make_follow(old: Server, deployment: str, place: dict[str, Any]) -> None:
+    """Make a closed server a standby whose feed begins at `place`. May be done again."""
+    await old.unfence(writable=False)
+    _, conn = await old.get()
+    await progress.ensure(conn)
+    source_id, epoch = str(place["source_id"]), int(place["epoch"])
+    found = await progress.read(conn, deployment)
+    if found is None or (found.source_id, found.epoch) != (source_id, epoch):
+        # Else a crash came after this was done once, and the feed back has moved it on since.
+        await progress.initialise(conn, deployment, source_id, str(place["position"]), epoch)
+    await old.write_epoch(epoch)

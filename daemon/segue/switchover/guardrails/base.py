@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from segue.config import Config
 from segue.switchover.server import Server
+from segue.switchover.wayback import WayBack
 
 Severity = Literal["blocks", "warns"]
 
@@ -56,6 +57,11 @@ class Context:
     """The proxy's status, None where it was not asked."""
     cache: dict[str, object] = field(default_factory=dict, compare=False)
     """What one guardrail has asked and others need too."""
+    sessions: list[dict[str, Any]] | None = None
+    """The proxy's sessions; None when no daemon runs."""
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    """Of the last switchovers, newest first."""
+    way_back: WayBack | None = None
 
     @property
     def both(self) -> tuple[Server, Server]:

@@ -1,0 +1,21 @@
+"""A side that also follows another server by the server's own replication gets rows that Segue does not know."""
+
+from __future__ import annotations
+
+from segue.switchover.guardrails.base import Context, Guardrail, Problem
+
+
+async def _check(context: Context) -> list[Problem]:
+    found = []
+    for server, role in ((context.source, "active side"), (context.target, "standby")):
+        flavour, conn = await server.get()
+        running = await flavour.replica_running(conn)
+        if running:
+            found.append(Problem(f"the {role} {server.side.where} replicates from {running} by itself", "", server,
+                                 flavour.stop_replica, "blocks" if server is context.target else None))  # fmt: skip
+    return found
+
+
+GUARDRAIL = Guardrail(
+    "replicates_elsewhere", "warns", "Neither side follows another server by its own replication.", _check
+)
