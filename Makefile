@@ -88,7 +88,7 @@ bench-lag: install ## Lag of a caught-up replicator at half of the source's peak
 	@$(BIN)/python benchmarks/lag.py $(ARGS)
 
 faults: install ## The fault campaign: RUNS=20 SEED=n FLAVOUR=both|mysql|mariadb ONLY=text
-	@$(BIN)/python -m faults --runs $(or $(RUNS),20) $(if $(SEED),--seed $(SEED)) --flavour $(if $(filter command line,$(origin FLAVOUR)),$(FLAVOUR),both) $(if $(ONLY),--only '$(ONLY)')
+	@nice -n 15 $(BIN)/python -m faults --runs $(or $(RUNS),20) $(if $(SEED),--seed $(SEED)) --flavour $(if $(filter command line,$(origin FLAVOUR)),$(FLAVOUR),both) $(if $(ONLY),--only '$(ONLY)')
 
 cases: install ## Every case of tests/cases: the table of groups x pairing x path (ARGS="name ..." for some)
 	@$(BIN)/python -m casebook $(ARGS)
