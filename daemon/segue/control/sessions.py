@@ -15,7 +15,7 @@ from segue.sql import Connection, connect
 from segue.switchover.server import Server
 
 log = get_logger("control")
-OPEN_LIMIT = 30.0
+OPEN_LIMIT = 120.0
 """Seconds for the sessions on the target to be opened and loaded."""
 
 

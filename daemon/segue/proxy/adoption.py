@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = get_logger("proxy")
 _AT_ONCE = 32
 """Sessions that are opened or loaded at the same time."""
+_CLOSE_SECONDS = 0.005
 _UNKNOWN = "its password is not known here"
 _NOT_SETTABLE = frozenset({1227, 1229, 1238, 1621, 1193})
 """Needs a privilege, global only, read-only, read-only in sessions, unknown."""
@@ -64,6 +65,7 @@ class Adoption:
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._moving: dict[Session, Moving] = {}
         self._facts = FactFinder(worker)
+        self._left: list[tuple[Any, Any]] = []
 
     # -- before the pause ------------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class Adoption:
         return moving is not None and moving.ready and spare is not None and not spare.lost
 
     def give(self, session: Session) -> None:
-        """From now on the client's bytes go to the prepared connection. Its old one is closed."""
+        """From now on the client's bytes go to the prepared connection. Its old one is left for `close_left`."""
         spare = session.spare
         assert spare is not None
         assert spare.greeting is not None
@@ -260,8 +262,17 @@ class Adoption:
         self._moving.pop(session, None)
         if old is not None:
             old.set_protocol(asyncio.Protocol())
-            old_write(_QUIT)
-            old.close()
+            self._left.append((old, old_write))
+
+    async def close_left(self) -> None:
+        """The connections that sessions have left, closed when all clients go on."""
+        left, self._left = self._left, []
+        for number, (transport, write) in enumerate(left):
+            if not transport.is_closing():
+                write(_QUIT)
+                transport.close()
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(_CLOSE_SECONDS)
 
     def end(self) -> None:
         """No move any more: prepared sessions are closed."""

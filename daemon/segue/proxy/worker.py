@@ -228,6 +228,7 @@ class Worker:
             return
         if adoption.is_ready(session):
             adoption.give(session)
+            self.spawn(adoption.close_left())
             self._relocated += 1
             session.release()
         else:
@@ -317,6 +318,8 @@ class Worker:
             if number % _RAMP == _RAMP - 1:
                 await asyncio.sleep(_RAMP_SECONDS)
         await asyncio.gather(*(self._follow(s) for s in late))
+        if adoption is not None:
+            self.spawn(adoption.close_left())
         self.adoption = None
         return {"relocated": self._relocated - relocated, "dropped": self._dropped - dropped, "lost": self.lost}
 
