@@ -109,6 +109,7 @@ def run_program(*argv: str, env: dict[str, str] | None = None, **kw: Any) -> Non
 
 
 def segue(_lab: Lab, blue: Server, green: Server, folder: Path, throttle: str) -> Callable[[], None]:
+    blue.sql("DROP DATABASE IF EXISTS segue")  # of the run before: this is another deployment
     deployment = Deployment(folder, blue, green, replicate=f"[seed]\n{throttle}")
     deployment.launch()
     deployment.wait_for(lambda s: s["phase"] == "unseeded", 120)
@@ -207,7 +208,8 @@ def measure(lab: Lab, blue: Server, run: tuple[str, str], size: int, big: dict[s
         with contextlib.suppress(pymysql.err.MySQLError):
             blue.sql("PURGE BINARY LOGS BEFORE NOW()")
     finally:
-        load.end()
+        if load.is_alive():
+            load.end()
         green.destroy()
         lab.servers.remove(green)
         shutil.rmtree(folder, ignore_errors=True)

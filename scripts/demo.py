@@ -135,6 +135,8 @@ def judge(
     say.print(table)
     unnoticed = dropped == 0 and told["errors"] == 0 and told["reconnects"] == 0
     good = verdict.good and equal and unnoticed and verdict.acknowledged > 0
+    for message in sorted({m for c in told["clients"] for m in c["messages"]})[:5]:
+        say.print(f"  a client was told: {message}", markup=False)
     say.print("[bold green]All rows are where they belong.[/]" if good else "[bold red]The demo failed.[/]")
     return 0 if good else 1
 
