@@ -131,7 +131,7 @@ class Seed(_Strict):
 
     lanes: int = Field(default=4, ge=1, le=32)
     """Pairs of connections that copy at the same time."""
-    chunk_bytes: int = Field(default=4_000_000, ge=10_000, le=64_000_000)
+    chunk_bytes: int = Field(default=1_000_000, ge=10_000, le=64_000_000)
     """Bytes of lines per commit; a lane holds a few times as much in memory."""
     turn: float = Field(default=5.0, gt=0, le=600)
     """Seconds that the copy runs before the stream catches up."""
