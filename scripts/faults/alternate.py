@@ -33,6 +33,7 @@ def alternate(rig: Rig, times: int) -> list[str]:
     settled: dict[str, float] = {}
     pauses: list[float] = []
     began = time.monotonic()
+    last = began
     tries = 0
     while len(pauses) < times:
         if len(pauses) == times // 5 and not settled:
@@ -40,10 +41,12 @@ def alternate(rig: Rig, times: int) -> list[str]:
         answer = rig.ask("rollback" if len(pauses) % 2 else "switchover", 60.0, timeout=30.0)
         if answer.get("ok"):
             pauses.append(float(answer["value"]["pause_ms"]))
+            last = time.monotonic()
             continue
         tries += 1
-        if tries > times:
-            return [f"refused {tries} times, last: {answer.get('error')}"]
+        if time.monotonic() - last > 60.0:
+            print(f"{rig.flavour}: refused for a minute after {len(pauses)}: {answer.get('error')}", flush=True)
+            return ["refused for a minute"]
         time.sleep(0.02)  # replication has not begun the other way yet
     seconds = time.monotonic() - began
     ops = rig.acknowledged_since(began)
