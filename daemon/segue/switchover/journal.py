@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 
 T = TypeVar("T")
+_WAL_PAGES: Final = 64
 RESERVE: Final = 256 * 1024
 """Bytes kept for the entries of a switchover on a disk that has filled up meanwhile; each takes 4 to 12 kB."""
 
@@ -71,6 +72,8 @@ class Journal:
             os.chmod(self.path, 0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            # SQLite's own 1,000 pages would let the log of this small file grow to 4 MB.
+            self._db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             self._db.executescript(_SCHEMA)
             self._db.execute(
                 "INSERT OR IGNORE INTO deployment (one, name, active, epoch) VALUES (1, ?, 'blue', 1)",
