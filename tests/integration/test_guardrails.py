@@ -113,7 +113,7 @@ CASES = [
 ]  # fmt: skip
 ELSEWHERE = {
     "log_bin": "test_bad_input.py", "standby_follows": "test_ways_back.py", "rogue_writers": "below",
-    "journal_room": "below", "server_version": "below",
+    "journal_room": "below", "server_version": "below", "pinned_sessions": "test_sessions.py", "seeded": "test_seed.py",
     "lower_case_table_names": "fixed when a server is initialised, so a running one cannot be made to fail and mended",
 }  # fmt: skip
 WORDS = {

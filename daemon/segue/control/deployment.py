@@ -23,6 +23,7 @@ from segue.control.workers import Workers
 from segue.copy.desk import EMPTY, Desk, order, phase
 from segue.copy.record import ACTIVE
 from segue.errors import Refused, SegueError
+from segue.flavour import common_capabilities
 from segue.log import get_logger
 from segue.proxy.certificate import ensure_certificate
 from segue.replicate import progress
@@ -198,6 +199,7 @@ class Control:
         self.moves = SessionMoves(workers, self.config.deployment.state_dir)
         await self.moves.restore((self.source, self.target))
         workers.answer_facts = self.moves.facts
+        workers.common = common_capabilities(self.source.flavour, self.target.flavour)
         if (address := self.config.proxy.standby_listen) is not None:
             self.standby_port = StandbyPort(address, self.config.proxy, self._client_certificate(), self.target)
         self.feed.direct(self.source, self.target, self.config.replicate, self.epoch)

@@ -9,7 +9,7 @@ from typing import Any
 from segue.control.logins import SecondPasswords, read_users
 from segue.control.workers import Workers
 from segue.errors import SegueError
-from segue.flavour import Flavour
+from segue.flavour import Flavour, carried_default
 from segue.log import get_logger
 from segue.sql import Connection, connect
 from segue.switchover.server import Server
@@ -100,16 +100,19 @@ def _summed(answers: list[dict[str, Any]]) -> dict[str, Any]:
 
 async def differing(source: Server, target: Server) -> dict[str, str]:
     """Session variables whose defaults differ, with the source's: a session that never set them must not see a change."""
-    values = []
+    values, flavours = [], []
     names: set[str] = set()
     for server in (source, target):
         flavour, conn = await server.get()
         rows = await conn.query("SHOW GLOBAL VARIABLES")
         values.append({str(r["Variable_name"]).lower(): str(r["Value"]) for r in rows})
+        flavours.append(flavour)
         own = set(await flavour.session_variables(conn))
         names = names & own if names else own
     here, there = values
-    return {n: here[n] for n in sorted(names) if n in here and n in there and here[n] != there[n] and n not in _OF_SERVER}
+    found = {n: here[n] for n in sorted(names) if n in here and n in there and here[n] != there[n] and n not in _OF_SERVER}
+    carried = {n: carried_default(n, value, flavours[0], flavours[1]) for n, value in found.items()}
+    return {n: value for n, value in carried.items() if value is not None}
 
 
 _OF_SERVER = frozenset({"timestamp", "server_id", "port", "hostname", "gtid_domain_id", "sql_log_bin", "gtid_next"})

@@ -34,6 +34,8 @@ class Workers:
         self.holding = False
         self.answer_facts: Callable[[list[int]], Awaitable[dict[str, Any]]] | None = None
         """What control can tell workers about connections of the active server."""
+        self.common = (-1, -1)
+        """Capabilities, and MariaDB's further ones, that clients may be offered: what both sides have."""
         self._listeners = listen(proxy.listen, proxy.workers)
         self._ledger = shared_memory(proxy.workers)
         self._children = [
@@ -150,6 +152,7 @@ class Workers:
             "start", limit=10.0, listen_fd=self._listeners[number].fileno(), worker=number,
             active=self._serving.backend(), tls_cert=str(cert), tls_key=str(key),
             max_pause=self._proxy.max_pause, held=self.holding, limits=self._proxy.limits(), ledger_fd=self._ledger,
+            common=self.common,
         )  # fmt: skip
 
 

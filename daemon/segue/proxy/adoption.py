@@ -120,19 +120,21 @@ class Adoption:
         return spare
 
     def _secret(self, session: Session) -> Secret:
-        """What to log in with: as learnt, from the users file, by the second password. Raises Unmovable."""
+        """What to log in with: the password as learnt, from the users file, or the second one; else SHA1 of it, which
+        serves only where the target's account is of mysql_native_password too. Raises Unmovable."""
         secret = session.secret
-        if secret is not None and (secret.password is not None or any(
-            secret.derive(s) for s in self._stage2.get(session.user, ()))):  # fmt: skip
+        if secret is not None and secret.password is not None:
             return secret
         if secret is not None:  # a later login of the same account may have told it
             learnt = self._worker.credentials.find(session.user, auth.SHA2, secret.nonce, secret.response)
             if learnt is not None:
                 return learnt
         other = self._users.get(session.user) or self._second.get(session.user)
-        if other is None:
-            raise Unmovable(_UNKNOWN)
-        return other
+        if other is not None:
+            return other
+        if secret is not None and any(secret.derive(s) for s in self._stage2.get(session.user, ())):
+            return secret
+        raise Unmovable(_UNKNOWN)
 
     async def _ask(self, session: Session) -> None:
         moving = self._of(session)

@@ -116,6 +116,8 @@ class Worker:
         self.number = int(args.get("worker", 0))
         if args.get("tls_cert"):
             self.tls = server_context(args["tls_cert"], args["tls_key"])
+        both, more = args.get("common", (-1, -1))
+        self.both_capabilities = (int(both), int(more))
         ledger = Ledger(self.number, args.get("ledger_fd"))
         self.door = Door(self, Limits.from_message(args.get("limits", {})), ledger)
         self.spawn(self.door.watch())
