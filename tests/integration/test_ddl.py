@@ -210,6 +210,7 @@ def test_a_statement_that_cannot_be_applied_waits(make_shop: Callable[..., Any],
         "ALTER TABLE keyless ADD id INT AUTO_INCREMENT PRIMARY KEY")  # fmt: skip
     assert "order of the server's own" in stopped(shop)["error"]
     run(shop.green, "ALTER TABLE keyless ADD id INT AUTO_INCREMENT PRIMARY KEY")
+    shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
     same(shop)
     run(shop.green, "INSERT INTO accounts VALUES (998, 1)")
     run(shop.blue, "ALTER TABLE accounts ADD UNIQUE KEY rich (balance, id)", "UPDATE accounts SET balance = id",
