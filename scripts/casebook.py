@@ -25,6 +25,7 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from lab.accounts import SEGUE, create_accounts
+from lab.deployment import APP_PASSWORD, SEGUE_PASSWORD
 from lab.server import Flavour, Lab, Server
 from segue.binlog.positions import parse
 from segue.config import Endpoint, Replicate
@@ -43,7 +44,7 @@ from segue.sql import connect
 FOLDER = Path(__file__).resolve().parents[1] / "tests" / "cases"
 FLAVOURS: tuple[Flavour, ...] = ("mysql", "mariadb")
 PATHS = ("bytes", "sql")
-PASSWORD = "segue-lab-password"
+PASSWORD = SEGUE_PASSWORD
 LIMIT = 90.0
 _FRESH = (
     "DROP DATABASE IF EXISTS `{schema}`; CREATE DATABASE `{schema}` CHARACTER SET utf8mb4"
@@ -422,7 +423,7 @@ class Book:
 
 
 def _open_accounts(server: Server) -> None:
-    create_accounts(server, segue_password=PASSWORD, app_password=PASSWORD, schemas=())
+    create_accounts(server, segue_password=PASSWORD, app_password=APP_PASSWORD, schemas=())
     with server.connect() as conn, conn.cursor() as cursor:
         cursor.execute("SET sql_log_bin = 0")
         cursor.execute("CREATE USER IF NOT EXISTS segue_sql@'%%' IDENTIFIED BY %s", (PASSWORD,))

@@ -50,8 +50,11 @@ def pairs(lab: Lab) -> Callable[[str], tuple[Server, Server]]:
 
 
 def empty(server: Server) -> None:
-    """No schema of an earlier test, and writable."""
+    """No schema and no account of an earlier test, writable, and durable as production is."""
     server.sql("SET GLOBAL read_only = OFF")
+    for name in ("sync_binlog", "innodb_flush_log_at_trx_commit"):
+        server.sql(f"SET GLOBAL {name} = 1")
+    server.sql("DROP USER IF EXISTS segue_sql@'%'")
     for (name,) in server.sql("SHOW DATABASES"):
         if name not in SYSTEM:
             server.sql(f"DROP DATABASE `{name}`")

@@ -97,6 +97,8 @@ def effect(world: World, action: Action, rules: Rules) -> World | None:
             return replace(world.with_server(s, CLOSED) if rules.fences else world, position=world.has[s])
         case Action.CATCH_UP:
             return world if world.position is not None and world.has[t] == world.position else None
+        case Action.ADOPT:
+            return world if world.held else None
         case Action.CONFIRM:
             right = world.servers[s] == CLOSED and world.servers[t] == CLOSED and world.has[s] == world.position
             return world if right else None

@@ -194,7 +194,11 @@ class Control:
 
     async def start(self) -> None:
         """Check, recover, open the port, start the children. Raises SegueError with nothing changed."""
-        await preflight(self.config, self.journal, self.source, self.target)
+        try:
+            await preflight(self.config, self.journal, self.source, self.target)
+        except SegueError:
+            await self._withdraw()
+            raise
         workers = self.workers = Workers(self.config.proxy, self._client_certificate(), self.source)
         self.moves = SessionMoves(workers, self.config.deployment.state_dir)
         await self.moves.restore((self.source, self.target))
@@ -221,6 +225,14 @@ class Control:
         self.spawn(self.way.run())
         if self.config.admin.http is not None:
             log.warning("admin.http is not served by this version; use the admin socket", http=self.config.admin.http)
+
+    async def _withdraw(self) -> None:
+        """A first start that was refused leaves no claim: another one, with another state_dir, may be right."""
+        if self.journal.seen:
+            return
+        for server in self._servers.values():
+            with contextlib.suppress(SegueError):
+                await self._claim.withdraw(await server.connection())
 
     async def stop(self) -> None:
         """Drain and stop: clients leave at safe points, the replicator finishes its batch."""

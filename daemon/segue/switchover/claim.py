@@ -85,6 +85,12 @@ class Claim:
             if error.code not in _READ_ONLY:  # fenced now: the row is made with the next switchover
                 raise
 
+    async def withdraw(self, conn: Connection) -> None:
+        """A first start was refused: nothing of it stays."""
+        await conn.query(
+            f"DELETE FROM {TABLE} WHERE deployment = {quote(self.deployment)} AND owner = {quote(self.owner)}"
+        )
+
     async def write(self, conn: Connection, epoch: int) -> None:
         """Set the row to this epoch."""
         await ensure(conn)
