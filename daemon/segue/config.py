@@ -214,6 +214,8 @@ class Hooks(_Strict):
 class Admin(_Strict):
     socket: Path = Path("/run/segue/segue.sock")
     http: Address | None = None
+    http_hosts: list[str] = Field(default_factory=list, max_length=64)
+    """Names, beside addresses and localhost, by which requests may call the HTTP end."""
 
 
 class Config(_Strict):

@@ -10,6 +10,7 @@ from pathlib import Path
 import uvloop
 
 from segue.admin import systemd
+from segue.admin.http import HttpServer
 from segue.admin.server import DEFAULT_TIMEOUT, AdminServer
 from segue.child import harden
 from segue.control import Control
@@ -30,15 +31,19 @@ def run(path: Path) -> None:
 
 async def _main(path: Path) -> None:
     control = Control(path)
-    admin = AdminServer(control, control.config.admin.socket)
+    settings = control.config.admin
+    admin = AdminServer(control, settings.socket)
+    http = HttpServer(control, settings.http, settings.http_hosts) if settings.http is not None else None
     stop = asyncio.Event()
     await admin.start()
     try:
+        if http is not None:
+            await http.start()
         await control.start()
         _signals(control, stop)
         systemd.notify("READY=1", f"STATUS=active: {control.journal.active}")
         log.info("up", deployment=control.deployment, active=control.journal.active,
-                 listen=control.config.proxy.listen)  # fmt: skip
+                 listen=control.config.proxy.listen, http=settings.http)  # fmt: skip
         if (seconds := systemd.watchdog_seconds()) is not None:
             control.spawn(_feed_watchdog(seconds))
         waits = {asyncio.create_task(stop.wait()), asyncio.create_task(control.end.wait())}
@@ -46,6 +51,8 @@ async def _main(path: Path) -> None:
         log.info("stopping: clients leave at safe points")
     finally:
         systemd.notify("STOPPING=1")
+        if http is not None:
+            await http.stop()
         await control.stop()
         await admin.stop()
     if control.ended is not None:

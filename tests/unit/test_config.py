@@ -42,6 +42,7 @@ proxy_protocol_from = ["10.1.0.0/24", "fd00::/8"]
 [admin]
 socket = "/run/segue/segue.sock"
 http = "127.0.0.1:9646"
+http_hosts = ["segue.example"]
 """
 
 

@@ -1,4 +1,4 @@
-"""What an operator touches: the Unix socket, the command line, signals, systemd's notifications.
+"""What an operator touches: the Unix socket, the command line, HTTP for reading, signals, systemd's notifications.
 
 Enters: commands. Leaves: one JSON document each, progress lines before it, an exit code.
 It must not decide anything: it asks control.

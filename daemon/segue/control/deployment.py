@@ -223,8 +223,6 @@ class Control:
         self.journal.mark_seen()
         self.spawn(self.keeper.run())
         self.spawn(self.way.run())
-        if self.config.admin.http is not None:
-            log.warning("admin.http is not served by this version; use the admin socket", http=self.config.admin.http)
 
     async def _withdraw(self) -> None:
         """A first start that was refused leaves no claim: another one, with another state_dir, may be right."""
@@ -322,6 +320,7 @@ class Control:
             "switchover": self.conductor.under_way(),
             "way_back": describe(self.way_back, self.epoch),
             "active_refuses_writes": self.keeper.refusing(self.journal.active),
+            "unreachable": self.keeper.unreachable(),
         }
 
     async def _proxy_status(self) -> dict[str, Any]:

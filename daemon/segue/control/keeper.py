@@ -9,6 +9,7 @@ so that a lost answer of its own never costs a switchover the connection that ho
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,8 @@ log = get_logger("control")
 LOOK_SECONDS = 0.5
 LOOK_AGAIN_SECONDS = 0.1
 LIMIT = 5.0
+GONE_SECONDS = 3.0
+"""A side that could not be asked for so long is named in `status`."""
 _CLOCK_TOLERANCE = 3.0
 
 
@@ -46,6 +49,8 @@ class Keeper:
         self._lost = lost
         self._own: dict[str, Server] = {}
         self._told: dict[str, str] = {}
+        self._gone: dict[str, tuple[float, str]] = {}
+        """Sides that cannot be asked: since which monotonic second, and the last reason."""
         self._in_doubt: set[str] = set()
         """Sides that a lost statement of ours may yet close."""
         self.turn = asyncio.Lock()
@@ -87,8 +92,11 @@ class Keeper:
             self._lost(error)
             return False
         except (SegueError, TimeoutError) as error:
-            self._say(side.label, f"cannot be asked now: {error}", debug=True)
+            text = str(error) or f"no answer within {LIMIT:g} s"
+            self._gone[side.label] = self._gone.get(side.label, (time.monotonic(), ""))[0], text
+            self._say(side.label, f"cannot be asked now: {text}", debug=True)
             return False
+        self._gone.pop(side.label, None)
         return True
 
     async def _standby(self, server: Server) -> None:
@@ -124,6 +132,11 @@ class Keeper:
     def refusing(self, label: str) -> str | None:
         """Why the active side accepts nothing, for status."""
         return self._told.get(label)
+
+    def unreachable(self) -> dict[str, str]:
+        """Sides that have not answered for a while, each with the reason, for status."""
+        now = time.monotonic()
+        return {side: why for side, (since, why) in sorted(self._gone.items()) if now - since >= GONE_SECONDS}
 
     def _say(self, label: str, text: str, *, debug: bool = False) -> None:
         if self._told.get(label) == text:
