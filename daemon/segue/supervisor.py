@@ -73,6 +73,18 @@ class Child:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    async def replace(self) -> None:
+        """End the present process, which does not answer; another one is started as after any death."""
+        process, channel = self._process, self._channel
+        if process is None:
+            return
+        log.warning("child does not answer, ending it", child=self.name, pid=process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        if channel is not None:
+            channel.close()
+
     async def _keep_alive(self) -> None:
         failures = 0
         while not self._stopping:

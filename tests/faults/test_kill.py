@@ -134,3 +134,17 @@ def test_a_crash_between_opening_and_the_journals_end(make_shop: Callable[..., A
     assert status["last_switchover"]["outcome"] == "done"
     shop.green.sql("INSERT INTO shop.entries (client, seq) VALUES (1, 2)")
     shop.assert_equal()
+
+
+def test_a_replicator_that_does_not_answer_is_ended(make_shop: Callable[..., Any]) -> None:
+    """Whatever has to stop it goes on without its answer, and the next one goes on where it was."""
+    shop = make_shop("mysql")
+    d = shop.deployment
+    hanging = d.pids()["replicate"]
+    os.kill(hanging, signal.SIGSTOP)
+    shop.blue.sql("INSERT INTO shop.entries (client, seq, note) VALUES (1, 1, 'while it hangs')")
+    d.config.write_text(d.config.read_text().replace("[replicate]\n", '[replicate]\non_ddl = "ignore"\n'))
+    assert d.segue("reload")[1] == {"changed": ["replicate"]}
+    status = d.wait_for(lambda s: s["replication"]["state"] == "streaming", 60.0)
+    assert status["replication"]["details"]["pid"] != hanging
+    shop.assert_equal()

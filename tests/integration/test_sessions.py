@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import stat
 import subprocess
 import sys
@@ -15,9 +18,11 @@ from typing import Any
 
 import pymysql
 import pytest
+from tests.integration.proxyrig import ProxyRig
 
 import checker
 from lab import tool
+from lab.accounts import create_accounts
 from lab.deployment import APP_PASSWORD, SEGUE_PASSWORD
 from segue.config import Endpoint
 from segue.control.logins import SecondPasswords
@@ -27,6 +32,7 @@ from segue.switchover.server import Server
 pytestmark = pytest.mark.servers
 ROOT = Path(__file__).resolve().parents[2]
 SWITCHOVERS = 3
+SESSIONS = 8
 
 
 @contextmanager
@@ -281,3 +287,41 @@ async def test_second_passwords_are_put_back_after_a_crash(make_shop: Callable[.
             pymysql.connect(host="127.0.0.1", port=shop.green.port, user="stranger", password=given["stranger"])
     finally:
         await server.close()
+
+
+@pytest.mark.timeout(240)
+async def test_a_release_that_is_asked_for_twice_moves_everybody_once(
+    pairs: Callable[[str], tuple[Any, Any]], tmp_path: Path
+) -> None:
+    """Control asks again when a busy worker has not answered in time; the second order must not undo the first."""
+    blue, green = pairs("mariadb")
+    for server in (blue, green):
+        create_accounts(server, segue_password=SEGUE_PASSWORD, app_password=APP_PASSWORD, schemas=("shop",))
+    rig = await ProxyRig(tmp_path).start(blue)
+    settings = {"host": "127.0.0.1", "port": rig.port, "user": "app", "password": APP_PASSWORD, "database": "shop"}
+    try:
+        conns = await asyncio.gather(*(asyncio.to_thread(pymysql.connect, **settings) for _ in range(SESSIONS)))
+        for number, conn in enumerate(conns):
+            await asyncio.to_thread(one, conn, f"SET @a = {number}")
+        target = rig.side(green, "green")
+        prepared = await rig.ask("prepare", target=target, users={"app": APP_PASSWORD})
+        assert (prepared["prepared"], prepared["failed"]) == (SESSIONS, [])
+        assert (await rig.ask("hold", timeout=30))["held"] == SESSIONS
+        assert (await rig.ask("adopt", timeout=30))["unmovable"] == []
+        (lost, *_), *_ = green.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'")
+        green.sql(f"KILL {lost}")  # its session follows behind the others, for as long as the target does not answer
+        asked = [asyncio.create_task(asyncio.to_thread(one, c, "SELECT CONCAT(@@port, ' ', @a)")) for c in conns]
+        os.kill(green.pid, signal.SIGSTOP)
+        try:
+            orders = [asyncio.create_task(rig.ask("release", active=target)) for _ in range(2)]
+            await asyncio.wait(orders, timeout=1.0)
+        finally:
+            os.kill(green.pid, signal.SIGCONT)
+        answers = await asyncio.gather(*orders)
+        assert sum(a["relocated"] for a in answers) == SESSIONS
+        assert sum(a["dropped"] for a in answers) == 0
+        assert await asyncio.gather(*asked) == [f"{green.port} {n}" for n in range(SESSIONS)]
+        for conn in conns:
+            conn.close()
+    finally:
+        await rig.stop()

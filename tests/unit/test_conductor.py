@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from segue.switchover import conductor as module
 from segue.switchover.conductor import Conductor, Run
 from segue.switchover.journal import Journal, JournalError
 from segue.switchover.machine import ACTIONS, Action, State
+from segue.switchover.stage import RealStage
 
 ALL = [a for s in State for a in ACTIONS[s] if a not in (Action.UNDO, Action.WITNESS)]
 AFTER = {Action.MARK, Action.OPEN}
@@ -251,3 +253,34 @@ def test_the_reserve_lets_the_last_entries_through(tmp_path: Path) -> None:
     assert entry is not None
     assert entry.state is State.FENCED
     journal.close()
+
+
+class _Still:
+    """A server on which nothing moves."""
+
+    async def position(self) -> str:
+        return "a:1-9"
+
+    async def held_by(self) -> list[str]:
+        return ["read_only"]
+
+
+class _World:
+    source = target = _Still()
+    max_pause = 10.0
+
+    async def prove(self, *_: Any) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("spent", "commits"), [(0.0, True), (7.5, True), (8.5, False), (11.0, False)])
+async def test_no_commit_when_the_pause_is_nearly_over(spent: float, commits: bool) -> None:
+    """What comes behind the commit cannot be undone: it needs time of its own, or clients meet a server that is closed."""
+    run = Run(1, "blue", "green", 5.0, facts={"source_position": "a:1-9"}, held_at=time.monotonic() - spent)
+    stage = RealStage(_World())  # type: ignore[arg-type]
+    if commits:
+        assert await stage.act(Action.CONFIRM, run) == {}
+    else:
+        with pytest.raises(Refused) as told:
+            await stage.act(Action.CONFIRM, run)
+        assert "max_pause" in told.value.message + told.value.mend

@@ -74,6 +74,7 @@ class Worker:
         self._all_held = asyncio.Event()
         self._gathering = False
         """Many become held at once: whether all are is asked at the end."""
+        self._releasing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
@@ -294,20 +295,23 @@ class Worker:
             return {"unmovable": []}
         return {"unmovable": await self.adoption.finish(limit)}
 
-    async def _release(self, active: dict[str, Any] | None) -> dict[str, Any]:
-        """Let all go on, those that were used last first, some at a time."""
-        moved = active is not None and active["name"] != self.active.name
-        if active is not None:
-            self.active, self._active_message = Backend(active), active
+    async def _release(self, active: dict[str, Any]) -> dict[str, Any]:
+        """Let all go on, those that were used last first, some at a time. Control asks again when it had no answer in
+        time: whoever is still on the other side then moves, or is moving."""
+        async with self._releasing:
+            return await self._let_go(active)
+
+    async def _let_go(self, active: dict[str, Any]) -> dict[str, Any]:
+        self.active, self._active_message = Backend(active), active
         adoption = self.adoption
-        if not moved and adoption is not None:
+        if adoption is not None and adoption.target.name != self.active.name:
             adoption.end()
-            self.adoption = None
+            self.adoption = adoption = None
         self.holding = self.watching = False
         dropped, relocated, self.lost = self._dropped, self._relocated, []
         late = []
         for number, session in enumerate(sorted(self.sessions, key=lambda s: not s.touched)):
-            if moved and session.phase == Phase.COMMAND and session.side.name != self.active.name:
+            if session.phase == Phase.COMMAND and session.side.name != self.active.name:
                 if adoption is not None and adoption.is_ready(session):
                     adoption.give(session)
                     session.side = self.active

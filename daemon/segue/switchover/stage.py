@@ -23,6 +23,8 @@ log = get_logger("switchover")
 CONFIRM_LIMIT = 2.0
 OLD_SIDE_LIMIT = 2.0
 """Seconds that the old source gets to become a standby before the target is opened without it."""
+OPENING_SHARE = 0.2
+"""Part of max_pause that must be left at the commit, behind which only the opening can end the pause."""
 UNDO_LIMIT = 5.0
 FORCE_HOLD = 0.5
 MAX_LAG_AT_START = 5.0
@@ -213,6 +215,11 @@ class RealStage:
         if not target_held:
             raise Refused(f"the standby {self._world.target.side.where} became writable")
         await self._world.prove(now, self._left(run), run.facts)
+        if (left := self._left(run)) < OPENING_SHARE * self._world.max_pause:
+            raise Refused(
+                f"only {left:.1f} s of proxy.max_pause = {self._world.max_pause:g} s are left, too few to open the new side in",
+                mend="Raise proxy.max_pause or try again when there is less load",
+            )
         return {}
 
     async def _witness(self, run: Run) -> dict[str, Any]:
