@@ -220,15 +220,24 @@ async def _connect_raw(  # noqa: PLR0917 - connect's own arguments
     extra: dict[str, Any],
 ) -> Any:
     password = endpoint.password.get_secret_value() if endpoint.password else ""
+    task, raw = asyncio.current_task(), None
+    cancelled = task.cancelling() if task is not None else 0
     try:
         async with asyncio.timeout(timeout):
-            return await asyncmy.connect(
+            raw = await asyncmy.connect(
                 host=endpoint.host, port=endpoint.port, user=endpoint.user, password=password,
                 charset="utf8mb4", autocommit=autocommit, connect_timeout=timeout, ssl=context, program_name=program,
                 **extra,
             )  # fmt: skip
+        return raw
     except RuntimeError as error:  # what asyncmy makes of a peer that closes at once
         raise ConnectionResetError(f"the server closed the connection ({error})") from None
+    finally:
+        # asyncio.wait_for, by which the driver connects, loses a cancellation that comes with its result (Python 3.11).
+        if task is not None and task.cancelling() > cancelled:
+            if raw is not None:
+                raw.close()
+            raise asyncio.CancelledError
 
 
 def _no_tls_there(error: BaseException) -> bool:

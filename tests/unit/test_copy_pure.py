@@ -13,6 +13,8 @@ from segue.copy.keys import WalkKey, walk_key
 from segue.copy.lines import Form
 from segue.copy.record import Chunk, TableRecord
 from segue.copy.walk import Walk
+from segue.flavour import Flavour, MariaDB, MySQL
+from segue.flavour.definitions import translated
 from segue.schema.catalogue import Column, Key, Table
 
 CREATE = """CREATE TABLE `t` (
@@ -58,10 +60,41 @@ def test_a_fingerprint_is_blind_for_the_counter_alone() -> None:
 
 
 def test_renaming_follows_into_keys_and_leaving_out_is_refused_where_a_key_needs_it() -> None:
-    parsed = Definition.parse(CREATE).renamed({"p": "part"}, frozenset())
-    assert any(i == "PRIMARY KEY (`part`,`id`)" for i in parsed.items)
+    def parent(schema: str | None, table: str) -> tuple[str | None, dict[str, str]]:
+        assert (schema, table) == (None, "q")
+        return "`store`.`quay`", {"id": "number"}
+
+    parsed = Definition.parse(CREATE).renamed({"p": "part", "id": "no", "q": "r"}, frozenset(), parent)
+    assert any(i == "PRIMARY KEY (`part`,`no`)" for i in parsed.items)
+    # The name of a key is kept: it may be the one that the table is walked by.
+    assert any(i == "KEY `id` (`no`)" for i in parsed.items)
+    assert parsed.foreign() == ["CONSTRAINT `fk` FOREIGN KEY (`part`) REFERENCES `store`.`quay` (`number`) ON DELETE CASCADE"]
+    assert parsed.tail.endswith("PARTITION BY RANGE (`part`) (PARTITION p0 VALUES LESS THAN (5)) */")
     with pytest.raises(ValueError, match="not carried"):
-        Definition.parse(CREATE).renamed({}, frozenset({"e"}))
+        Definition.parse(CREATE).renamed({}, frozenset({"e"}), parent)
+
+
+MYSQL, MARIADB, OLD = MySQL((9, 7), "", gtid=True), MariaDB((10, 11), "", gtid=True), MariaDB((10, 5), "", gtid=True)
+
+
+@pytest.mark.parametrize(("source", "target", "text", "wanted"), [
+    (MYSQL, MARIADB, "`a` varchar(9) COLLATE utf8mb4_0900_ai_ci DEFAULT 'utf8mb4_0900_bin'",
+     "`a` varchar(9) COLLATE utf8mb4_uca1400_nopad_ai_ci DEFAULT 'utf8mb4_0900_bin'"),
+    (MYSQL, OLD, ") DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci", ") DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_nopad_ci"),
+    (MYSQL, MARIADB, "`a` int DEFAULT NULL /*!80023 INVISIBLE */", "`a` int DEFAULT NULL INVISIBLE"),
+    (MYSQL, MARIADB, "`a` int NOT NULL /*!80023 INVISIBLE */", "`a` int NOT NULL /*!80023 INVISIBLE */"),
+    (MYSQL, MARIADB, "KEY `k` (`a`) /*!80000 INVISIBLE */", "KEY `k` (`a`) IGNORED"),
+    (MARIADB, MYSQL, "`t` text DEFAULT 'it''s' COMMENT 'x'", "`t` text DEFAULT ('it''s') COMMENT 'x'"),
+    (MARIADB, MYSQL, "`t` varchar(36) DEFAULT concat(uuid(),'(') COMMENT ')'", "`t` varchar(36) DEFAULT (concat(uuid(),'(')) COMMENT ')'"),
+    (MARIADB, MYSQL, "`t` timestamp(3) NULL DEFAULT current_timestamp(3)", "`t` timestamp(3) NULL DEFAULT current_timestamp(3)"),
+    (MARIADB, MYSQL, "`u` uuid NOT NULL", "`u` char(36) CHARACTER SET ascii NOT NULL"),
+    (MARIADB, MYSQL, "KEY `k` (`a`) IGNORED", "KEY `k` (`a`) INVISIBLE"),
+    (MARIADB, MYSQL, ") ENGINE=InnoDB COLLATE=utf8mb4_uca1400_ai_ci PAGE_CHECKSUM=1 `PAGE_COMPRESSED`=1 COMMENT='a=`b`=1'",
+     ") ENGINE=InnoDB COLLATE=utf8mb4_0900_ai_ci COMMENT='a=`b`=1'"),
+    (MYSQL, MYSQL, "`a` int /*!80023 INVISIBLE */", "`a` int /*!80023 INVISIBLE */"),
+])  # fmt: skip
+def test_a_definition_is_said_in_the_other_flavours_words(source: Flavour, target: Flavour, text: str, wanted: str) -> None:
+    assert translated(text, source, target) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "CREATE VIEW `v` AS SELECT 1", "CREATE TABLE `t` (\n  `a` int", "CREATE TABLE `t` ('"])

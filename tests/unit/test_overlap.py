@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from segue.binlog.batch import Batch
 from segue.binlog.images import Head
 from segue.binlog.rows import TableMap
 from segue.copy.overlap import Overlap
+from segue.replicate.assembler import Stop
 from tests.unit.events import Builder
 
 TABLE = TableMap.parse(Builder(crc=False).table_map(7, "t")[20:])
@@ -86,18 +88,18 @@ def test_any_part_copied_early_or_late_ends_equal(
     target: Rows = {}
     one = record(source, first)
     target.update({k: v for k, v in source.items() if k in early})  # a chunk, read before any of it was applied
-    replay(target, Overlap(lambda _t: key).convert(one))
+    replay(target, Overlap(lambda _t: (key, (0, 1))).convert(one))
     assert {k: v for k, v in target.items() if k in early} == {k: v for k, v in source.items() if k in early}
     two = record(source, second)
     target.update({k: v for k, v in source.items() if k not in early})  # REPLACE over what the stream brought
-    replay(target, Overlap(lambda _t: key).convert(two))
+    replay(target, Overlap(lambda _t: (key, (0, 1))).convert(two))
     assert target == source
 
 
 def test_a_key_that_stays_needs_no_delete_and_moves_keep_their_order() -> None:
     batch = Batch()
     add(batch, ev.UPDATE_V2, image(1, 5) + image(1, 6) + image(1, 6) + image(2, 6) + image(2, 6) + image(3, 6))
-    out = Overlap(lambda _t: (0,)).convert(batch)
+    out = Overlap(lambda _t: ((0,), (0, 1))).convert(batch)
     assert [(r.kind, b"".join(r.rows)) for r in out.runs] == [
         (ev.WRITE_V2, image(1, 6)), (ev.DELETE_V2, image(1, 6)), (ev.WRITE_V2, image(2, 6)),
         (ev.DELETE_V2, image(2, 6)), (ev.WRITE_V2, image(3, 6)),
@@ -107,5 +109,13 @@ def test_a_key_that_stays_needs_no_delete_and_moves_keep_their_order() -> None:
 def test_a_table_whose_copy_is_exact_is_passed_on() -> None:
     batch = Batch()
     add(batch, ev.UPDATE_V2, image(1, 5) + image(1, 6))
-    out = Overlap(lambda _t: ()).convert(batch)
+    out = Overlap(lambda _t: ((), ())).convert(batch)
     assert [(r.kind, r.rows) for r in out.runs] == [(r.kind, r.rows) for r in batch.runs]
+
+
+def test_an_update_of_some_columns_is_no_row_and_stops_the_stream() -> None:
+    batch = Batch()
+    some = Head(b"\2\0", 2, b"\x01", b"\x02")
+    batch.add(ev.UPDATE_V2, 1, 0, some.bytes(), b"\0" + (1).to_bytes(4, "little") + b"\0" + (6).to_bytes(4, "little"), TABLE)
+    with pytest.raises(Stop, match="some columns only"):
+        Overlap(lambda _t: ((0,), (0, 1))).convert(batch)

@@ -72,13 +72,17 @@ ImageFunction = Callable[[bytes, int, Callable[[Any], None], bytes], int]
 class Transcoder:
     """For one table map of the source and one definition of the target.
 
-    `steps` by the target's column number; columns of the target without a step are never in an image.
+    `steps` by the target's column number; columns of the target without a step are never in an image. With
+    `whole_rows` what only inserted rows have is in the after image of an UPDATE too, which then is a row to insert.
     """
 
-    def __init__(self, columns: Sequence[Column], target_columns: int, steps: dict[int, Step]) -> None:
+    def __init__(
+        self, columns: Sequence[Column], target_columns: int, steps: dict[int, Step], *, whole_rows: bool = False
+    ) -> None:
         self._columns = tuple(columns)
         self._count = target_columns
         self._steps = dict(sorted(steps.items()))
+        self._whole_rows = whole_rows
         self._made: dict[tuple[bytes, bool], _Images] = {}
         self._heads: dict[tuple[bytes | None, bytes | None, bool], bytes] = {}
 
@@ -87,7 +91,7 @@ class Transcoder:
 
         Raises Unfit, and BinlogError for bytes that are no rows of the table map.
         """
-        writes = kind in WRITES
+        writes = kind in WRITES or self._whole_rows
         before = self._images(head.before, insert=False) if head.before is not None else None
         after = self._images(head.after, insert=writes) if head.after is not None else None
         out: list[bytes] = []

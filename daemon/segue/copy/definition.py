@@ -7,6 +7,7 @@ come through as they are. Source of its form: the servers' own output, one item 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,11 @@ _SECONDARY: Final = re.compile(r"(UNIQUE |FULLTEXT |SPATIAL |VECTOR )?(KEY|INDEX
 _FOREIGN: Final = re.compile(r"(CONSTRAINT `(?:[^`]|``)*` )?FOREIGN KEY ", re.IGNORECASE)
 _PRIMARY: Final = re.compile(r"(CONSTRAINT `(?:[^`]|``)*` )?PRIMARY KEY", re.IGNORECASE)
 _COUNTER: Final = re.compile(r" AUTO_INCREMENT=\d+")
+_PARENT: Final = re.compile(r"(?:(`(?:[^`]|``)*`)\.)?(`(?:[^`]|``)*`)")
 _NAME: Final = re.compile(r"`((?:[^`]|``)*)`")
+ParentOf = Callable[[str | None, str], tuple[str | None, dict[str, str]]]
+"""Of a foreign key's (schema or None for its own, table): the quoted name that it has there, None for the same, and
+how its columns are renamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +66,27 @@ class Definition:
         body = ",\n  ".join(self.items)
         return f"CREATE TABLE {target} (\n  {body}\n{self.tail}"
 
-    def renamed(self, renamed: dict[str, str], without: frozenset[str]) -> Definition:
-        """With columns renamed (lower-case old -> new) and others left out.
+    def renamed(self, renamed: dict[str, str], without: frozenset[str], parent: ParentOf) -> Definition:
+        """With columns renamed (lower-case old -> new) and others left out, and foreign keys to where `parent` says.
 
-        Raises ValueError when a key or constraint needs a column that is left out.
+        Keys and constraints keep their own names. Raises ValueError when one needs a column that is left out.
         """
         items = []
         for item in self.items:
             column = _column_name(item)
             if column is not None and column.lower() in without:
                 continue
-            if column is None and {n.lower() for n in _NAME.findall(item)} & without:
-                raise ValueError(f"'{item}' needs a column that is not carried")
-            items.append(_NAME.sub(lambda m: f"`{renamed.get(m[1].lower(), m[1])}`", item) if renamed else item)
-        return Definition(tuple(items), self.tail)
+            if column is None:
+                own = item.partition("(")[2].partition(" REFERENCES ")[0]
+                if {n.lower() for n in _NAME.findall(own)} & without:
+                    raise ValueError(f"'{item}' needs a column that is not carried")
+            items.append(_item_renamed(item, renamed, parent))
+        head, mark, partitions = self.tail.partition("PARTITION BY ")
+        return Definition(tuple(items), head + mark + _names(partitions, renamed))
+
+    def said(self, say: Callable[[str], str]) -> Definition:
+        """With each item and the options in other words."""
+        return Definition(tuple(say(i) for i in self.items), say(self.tail))
 
     def fingerprint(self) -> str:
         """The same for the same definition, whatever the AUTO_INCREMENT counter is."""
@@ -89,6 +101,36 @@ class Definition:
             if (_PRIMARY.match(item) or _SECONDARY.match(item)) and _first_column(item) == column:
                 return None if _PRIMARY.match(item) else item
         return None
+
+
+def _names(text: str, renamed: dict[str, str]) -> str:
+    return _NAME.sub(lambda m: f"`{renamed.get(m[1].lower(), m[1])}`", text) if renamed else text
+
+
+def _item_renamed(item: str, renamed: dict[str, str], parent: ParentOf) -> str:
+    if item.startswith("`"):
+        return _names(item, renamed)
+    # The name of a key, which may be a column's, is what it is walked by.
+    head, mark, rest = item.partition("(")
+    if not _FOREIGN.match(item):
+        return head + mark + _names(rest, renamed)
+    own, references, there = rest.partition(" REFERENCES ")
+    found = _PARENT.match(there)
+    if found is None:
+        raise ValueError(f"'{item}' is not understood")
+    target, theirs = parent(_plain(found[1]), _plain(found[2]) or "")
+    behind = there[found.end() :]
+    columns, close, actions = behind.partition(")")
+    return head + mark + _names(own, renamed) + references + (target or found[0]) + _names(columns, theirs) + close + actions
+
+
+def _plain(quoted: str | None) -> str | None:
+    return quoted[1:-1].replace("``", "`") if quoted else None
+
+
+def key_name(item: str) -> str | None:
+    """The name of a key or constraint; None for one that has none."""
+    return _key_name(item)
 
 
 def additions(items: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from segue.copy import record
-from segue.copy.definition import Definition
+from segue.copy.definition import Definition, key_name
 from segue.copy.objects import Maker, copy_users
 from segue.errors import ConnectionLost, ServerError
 from segue.flavour import Flavour
@@ -38,7 +38,7 @@ class Finish:
         tables = await record.read_tables(target, terms.deployment)
         notes = await foreign_keys(terms, target, tables)
         maker = Maker(self._source, target, terms.mapping)
-        await maker.everything({t.name[0]: terms.mapping.table(*t.name).target[0] for t in tables})
+        await maker.everything({(t.name[0], terms.mapping.table(*t.name).target[0]) for t in tables})
         notes += maker.notes
         if found.options.get("users"):
             own = {terms.source.user, terms.target.user}
@@ -67,8 +67,8 @@ async def foreign_keys(
         if not wanted:
             continue
         text = str((await target.query(f"SHOW CREATE TABLE {name(*there)}"))[0]["Create Table"])
-        have = Definition.parse_create(text).items
-        missing = [f for f in wanted if f not in have]
+        have = {key_name(f) for f in Definition.parse_create(text).foreign()}
+        missing = [f for f in wanted if key_name(f) not in have]
         if not missing:
             continue
         try:

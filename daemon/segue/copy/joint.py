@@ -11,7 +11,7 @@ from segue.binlog.rows import TableMap
 from segue.copy import record
 from segue.copy.gate import Gate
 from segue.copy.keys import walk_key
-from segue.copy.overlap import Overlap
+from segue.copy.overlap import Columns, Overlap
 from segue.copy.plan import as_it_will_be
 from segue.copy.record import TableRecord
 from segue.copy.seeder import pending
@@ -39,7 +39,8 @@ class Joint:
         self._mapping = order.mapping
         self._closed: list[tuple[TableRecord, Position]] = []
         self._source: Tables = {}
-        self._overlap = Overlap(self._key)
+        self._target: Tables = {}
+        self._overlap = Overlap(self._columns)
 
     @classmethod
     async def open(cls, gate: Gate, conn: Connection, order: Order, flavour: Flavour) -> Joint:
@@ -55,7 +56,7 @@ class Joint:
 
     def tables(self, source: Tables, target: Tables) -> Tables:
         """The target's tables as the seed will leave them: what they lack now is no difference."""
-        self._source = source
+        self._source, self._target = source, target
         return as_it_will_be(source, target, self._mapping)
 
     def attach(self, assembler: Assembler, *, mariadb: bool) -> None:
@@ -101,18 +102,19 @@ class Joint:
         """Made idempotent."""
         return self._overlap.convert(batch)
 
-    def _key(self, table: TableMap) -> tuple[int, ...] | None:
+    def _columns(self, table: TableMap) -> Columns:
         name = (table.schema, table.table)
         found = next((r for r in self._records if self._mapping.table(*r.name).target == name), None)
-        if found is None:
-            return None
+        source = self._source.get(found.name) if found is not None else None
+        if found is None or source is None or not table.names:
+            return None, ()
         if found.whole:
-            return ()
-        source = self._source.get(found.name)
-        walk = walk_key(source) if source is not None else None
-        if walk is None or not table.names:
-            return None
-        mapping = self._mapping.table(*found.name)
-        here = [n.lower() for n in table.names]
-        places = [here.index(n) if (n := mapping.column(c.name)) in here else None for c in walk.columns]
-        return None if None in places else tuple(p for p in places if p is not None)
+            return (), ()
+        mapping, walk = self._mapping.table(*found.name), walk_key(source)
+        here = {n.lower(): i for i, n in enumerate(table.names)}
+        there = self._target.get(name)
+        made = {c.name.lower() for c in there.columns if c.generated} if there is not None else set()
+        carried = [mapping.column(c.name) for c in source.columns if not c.generated]
+        needed = tuple(here[c] for c in carried if c in here and c not in made)
+        places = [here.get(mapping.column(c.name) or "") for c in walk.columns] if walk is not None else [None]
+        return None if None in places else tuple(p for p in places if p is not None), needed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from segue.errors import ConnectionLost, ServerError
@@ -21,12 +22,14 @@ _SERVER_USERS: Final = frozenset(
 )
 
 
-async def create_schemas(source: Connection, target: Connection, names: dict[str, str]) -> None:
-    """`names`: source schema -> target schema. Character set and collation come along."""
-    for here, there in names.items():
+async def create_schemas(
+    source: Connection, target: Connection, names: set[tuple[str, str]], say: Callable[[str], str]
+) -> None:
+    """`names`: source schema, target schema. Character set and collation come along, in words as `say` turns them."""
+    for here, there in sorted(names):
         text = str((await source.query(f"SHOW CREATE DATABASE {name(here)}"))[0]["Create Database"])
         options = text.partition("` ")[2]
-        await target.query(f"CREATE DATABASE IF NOT EXISTS {name(there)} {options}")
+        await target.query(f"CREATE DATABASE IF NOT EXISTS {name(there)} {say(options)}")
 
 
 class Maker:
@@ -38,13 +41,16 @@ class Maker:
         self._mapping = mapping
         self.notes: list[str] = []
 
-    async def everything(self, schemas: dict[str, str]) -> None:
-        """Routines before views, which may call them; triggers and events last."""
-        for here, there in schemas.items():
+    async def everything(self, schemas: set[tuple[str, str]]) -> None:
+        """Routines before views, which may call them; triggers and events last. `schemas`: of source and target."""
+        for here, there in sorted(schemas):
             if here != there:
-                found = await self._source.value(
-                    f"SELECT COUNT(*) AS n FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {quote(here)}")  # fmt: skip
-                if found:
+                found = await self._source.query(
+                    f"SELECT 1 AS x FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {quote(here)} UNION"
+                    f" SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {quote(here)} UNION"
+                    f" SELECT 1 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {quote(here)} UNION"
+                    f" SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {quote(here)}")  # fmt: skip
+                if found and (here, here) not in schemas:
                     self.notes.append(f"views, routines, triggers and events of {here} were not made in {there}:"
                                       " their texts name the old schema")  # fmt: skip
                 continue

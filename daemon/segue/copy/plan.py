@@ -11,6 +11,7 @@ from segue.copy.keys import walk_key
 from segue.copy.record import TableRecord
 from segue.errors import Refused
 from segue.flavour import Flavour
+from segue.flavour.definitions import translated
 from segue.schema import Mapping, Sides, Table, compare, read_tables
 from segue.schema.catalogue import Tables
 from segue.schema.mapping import Name, TableMapping
@@ -20,10 +21,13 @@ from segue.sql import Connection, name, quote
 class Planner:
     """Looks at both servers; `tables` changes the target."""
 
-    def __init__(self, source: Connection, flavour: Flavour, target: Connection, mapping: Mapping) -> None:
+    def __init__(
+        self, source: Connection, flavour: Flavour, target: Connection, there: Flavour, mapping: Mapping
+    ) -> None:
         self.source = source
         self.flavour = flavour
         self.target = target
+        self.there = there
         self.mapping = mapping
 
     async def tables(self, options: dict[str, Any]) -> list[TableRecord]:
@@ -68,11 +72,17 @@ class Planner:
             parsed = Definition.parse(await _show(self.target, there))
         else:
             try:
-                parsed = parsed.renamed(mapping.renamed, mapping.ignored)
+                parsed = parsed.renamed(mapping.renamed, mapping.ignored, lambda s, t: self._parent(key, s, t))
             except ValueError as error:
                 raise Refused(f"table {mapping.target_name} cannot be made by the mapping: {error}",
                               mend="Create it on the standby by hand, empty; then segue seed again") from None  # fmt: skip
+            parsed = parsed.said(lambda text: translated(text, self.flavour, self.there))
         return parsed.create(name(*mapping.target)), origin
+
+    def _parent(self, child: Name, schema: str | None, table: str) -> tuple[str | None, dict[str, str]]:
+        parent = self.mapping.table(schema or child[0], table)
+        stays = parent.target == (parent.source if schema else (self.mapping.table(*child).target[0], table))
+        return None if stays else name(*parent.target), parent.renamed
 
     async def make(self, table: TableRecord) -> None:
         """An empty table in place of whatever is there, with what the copy needs and no more."""
@@ -82,14 +92,14 @@ class Planner:
         await self.target.query(f"DROP TABLE IF EXISTS {name(*target)}")
         await self.target.query(parsed.bare(table.walk or None).create(name(*target)))
 
-    async def by_statements(self, there: Flavour) -> set[Name]:
+    async def by_statements(self) -> set[Name]:
         """Tables whose changes go by statements, which cannot be made idempotent. The bare tables must be there.
 
         Raises Refused naming what keeps a table from being replicated at all.
         """
         here = await read_tables(self.source, self.mapping)
         target = as_it_will_be(here, await read_tables(self.target, self.mapping.inverse()), self.mapping)
-        sides = Sides(self.flavour.name, there.name, self.flavour.cascades_logged)
+        sides = Sides(self.flavour.name, self.there.name, self.flavour.cascades_logged)
         found, blocked = set(), []
         for key, table in here.items():
             mapping = self.mapping.table(*key)

@@ -27,6 +27,7 @@ from segue.copy.throttle import Throttle
 from segue.copy.work import Work
 from segue.errors import ConnectionLost, Refused, SegueError, ServerError
 from segue.flavour import Flavour, detect
+from segue.flavour.definitions import translated
 from segue.log import get_logger
 from segue.replicate import progress
 from segue.replicate.applier import take_lock
@@ -174,7 +175,7 @@ class Seeder:
             tables = await record.read_tables(self._target, terms.deployment)
             self.report.begin(tables, found)
             await (self.pause(True) if found.paused else self.pause(False))
-            work = self.work = Work(terms, flavour, self._source, self._target, tables, lanes, self.gate, self._throttle, self.report,
+            work = self.work = Work(terms, (flavour, there), self._source, self._target, tables, lanes, self.gate, self._throttle, self.report,
                                     self._running)  # fmt: skip
             try:
                 await self._both(work, flavour, there)
@@ -191,6 +192,9 @@ class Seeder:
         terms, target = self.terms, self._target
         if not flavour.gtid:
             raise Refused("seeding needs GTIDs on the source", mend="Set gtid_mode = ON there, step by step as its manual says")
+        if str(image := await self._source.value("SELECT @@GLOBAL.binlog_row_image")).upper() != "FULL":
+            raise Refused(f"seeding needs binlog_row_image = FULL on the source, where it is {image}",
+                          mend="SET GLOBAL binlog_row_image = 'FULL'; there, and end the sessions that began before")  # fmt: skip
         restore = found.restore
         if "local_infile" not in restore:
             now = str(await target.value("SELECT @@GLOBAL.local_infile"))
@@ -207,14 +211,14 @@ class Seeder:
         assert self._source is not None
         assert self._target is not None
         terms, target = self.terms, self._target
-        planner = Planner(self._source, flavour, target, terms.mapping)
+        planner = Planner(self._source, flavour, target, there, terms.mapping)
         tables = await planner.tables(found.options)
-        schemas = {t.name[0]: terms.mapping.table(*t.name).target[0] for t in tables}
-        await create_schemas(self._source, target, schemas)
+        schemas = {(t.name[0], terms.mapping.table(*t.name).target[0]) for t in tables}
+        await create_schemas(self._source, target, schemas, lambda text: translated(text, flavour, there))
         for table in tables:
             await record.write_table(target, terms.deployment, table)
             await planner.make(table)
-        by_statements = await planner.by_statements(there)
+        by_statements = await planner.by_statements()
         for table in tables:
             if table.name in by_statements and not table.whole:
                 table.whole, table.walk = True, ""

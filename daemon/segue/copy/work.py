@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from segue.binlog.positions import Position, parse
 from segue.copy import record
-from segue.copy.definition import Definition, additions
+from segue.copy.definition import Definition, additions, key_name
 from segue.copy.finish import foreign_keys
 from segue.copy.gate import Gate
 from segue.copy.keys import walk_key
@@ -41,13 +41,13 @@ class Work:
     """Made anew at each begin of the seed, from what the records say."""
 
     def __init__(  # noqa: PLR0917 - what the seeder has, handed on
-        self, terms: Terms, flavour: Flavour, source: Connection, target: Connection, tables: list[TableRecord],
+        self, terms: Terms, flavours: tuple[Flavour, Flavour], source: Connection, target: Connection, tables: list[TableRecord],
         lanes: list[Lane], gate: Gate, throttle: Throttle, report: Report, running: asyncio.Event,
     ) -> None:  # fmt: skip
         """`source` and `target` are for definitions and records. A lane's connections are its own alone: it may be
         inside a transaction, and the source's gives all text as bytes."""
         self.terms = terms
-        self.flavour = flavour
+        self.flavour, self._there = flavours
         self._source = source
         self._target = target
         self.tables = tables
@@ -63,10 +63,13 @@ class Work:
         self._whole_lanes: set[int] = set()
         self._ended = False
         self._opening = asyncio.Lock()
-        self._whole = WholeCopy(terms.source, terms.source_where, terms.deployment, flavour)
+        self._whole = WholeCopy(terms.source, terms.source_where, terms.deployment, self.flavour)
         self._whole_queue: list[TableRecord] = []
         self._whole_left = 0
         self._whole_done = asyncio.Event()
+
+    def _planner(self) -> Planner:
+        return Planner(self._source, self.flavour, self._target, self._there, self.terms.mapping)
 
     @property
     def has_chunks(self) -> bool:
@@ -97,7 +100,7 @@ class Work:
         tables = [t for t in self.tables if t.whole and t.state in ("waiting", "copying")]
         if tables:
             log.info("copying tables in one pass", tables=[t.full_name for t in tables])
-            planner = Planner(self._source, self.flavour, self._target, self.terms.mapping)
+            planner = self._planner()
             for table in tables:
                 await planner.make(table)
             helpers = self.lanes[: max(1, min(len(self.lanes) // 2, len(tables)))]
@@ -262,7 +265,7 @@ class Work:
         self._making += 1
         try:
             target = await lane.target()
-            planner = Planner(self._source, self.flavour, self._target, self.terms.mapping)
+            planner = self._planner()
             _, origin = await planner.definition(table.name, None)
             if not table.whole and (origin != table.origin or table.name in self._gate.anew):
                 await self._anew(table, planner)
@@ -270,7 +273,8 @@ class Work:
             wanted = Definition.parse_create(table.definition)
             there = self.terms.mapping.table(*table.name).target
             have = Definition.parse_create(str((await target.query(f"SHOW CREATE TABLE {name(*there)}"))[0]["Create Table"]))
-            items = [k for k in wanted.keys(table.walk or None) if k not in have.items]
+            known = {key_name(i) for i in have.keys(None)}  # the other flavour writes the same key in other words
+            items = [k for k in wanted.keys(table.walk or None) if key_name(k) not in known]
             for clause in additions(items):
                 await self._alter(target, f"ALTER TABLE {name(*there)} {clause}")
             if table.name in self._gate.anew:
@@ -302,7 +306,7 @@ class Work:
 
         Nothing is copied or applied meanwhile. Those whose keys are being made are not among them (see `done`).
         """
-        planner = Planner(self._source, self.flavour, self._target, self.terms.mapping)
+        planner = self._planner()
         for table in self.tables:
             if table.name in self._gate.anew and table.state in ("waiting", "copying", "settling", "copied"):
                 await self._anew(table, planner)

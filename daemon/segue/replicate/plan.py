@@ -30,9 +30,11 @@ class Planner:
 
     def __init__(  # noqa: PLR0917 - both sides, twice
         self, mapping: Mapping, source: Tables, target: Tables, sides: Sides, collations: Collations, flavour: Flavour,
-        read_at: Position,
+        read_at: Position, *, overlap: bool = False,
     ) -> None:  # fmt: skip
-        """`collations` are the source's, `flavour` is the target's."""
+        """`collations` are the source's, `flavour` is the target's. `overlap`: beside a seed, where an UPDATE becomes the
+        row that it leads to."""
+        self._overlap = overlap
         self._read_at = read_at
         self._ahead = True
         self._mapping = mapping
@@ -80,7 +82,7 @@ class Planner:
             # The map must have exactly the target's types, or the server converts, in silence (docs/compatibility.md).
             same = (event.schema, event.table, event.types, event.meta) == (there.schema, there.table, there.types, there.meta)
             return Route(event) if same and self._sides.source == self._sides.target else Reframed(event, there, self._flavour)
-        return Transcoded(event, there, made, self._flavour)
+        return Transcoded(event, there, made, self._flavour, whole_rows=self._overlap)
 
     def differences_in(self, schemas: set[str]) -> list[str]:
         """The same for all tables of these schemas."""

@@ -62,14 +62,16 @@ class Transcoded(Route):
 
     __slots__ = ("_comparison", "_event", "_flavour", "_layout", "_transcoder")
 
-    def __init__(self, event: TableMap, target: TableMap, comparison: Comparison, flavour: Flavour) -> None:
+    def __init__(
+        self, event: TableMap, target: TableMap, comparison: Comparison, flavour: Flavour, *, whole_rows: bool = False
+    ) -> None:
         super().__init__(event, as_is=False)
         self.map = target
         self._event = event
         self._comparison = comparison
         self._flavour = flavour
         self._layout = Layout(event)
-        self._transcoder = Transcoder(event.described, target.columns, comparison.steps)
+        self._transcoder = Transcoder(event.described, target.columns, comparison.steps, whole_rows=whole_rows)
 
     def add(self, batch: Batch, kind: int, timestamp: int, flags: int, body: bytes) -> None:
         kind, body = whole(self._layout, kind, body)

@@ -62,6 +62,7 @@ class BothSides:
                 target_tables if self._amend is None else self._amend(source_tables, target_tables),
                 Sides(self._flavour.name, there.name, self._flavour.cascades_logged, self._applier.binlog_allowed),
                 await self._flavour.collations(self._alive()), there, await self._position(),
+                overlap=self._amend is not None,
             )  # fmt: skip
         finally:
             with contextlib.suppress(SegueError):
