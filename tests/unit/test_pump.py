@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.proxy.hot import quiet
-from segue.proxy.look import plain
+from segue.proxy.look import Effect, Kind, look, plain
 from segue.proxy.state import Statement
 from segue.wire import reply
 from segue.wire.constants import MORE_RESULTS, STATE_CHANGED
@@ -149,14 +149,20 @@ words = st.sampled_from(
 @given(st.lists(words, max_size=6).map(b"".join))
 def test_the_same_queries_pass(query: bytes) -> None:
     chunk = packet(b"\x03" + query, 0)
-    assert _pump.passes(None, chunk) == plain(chunk)
+    assert _pump.passes(None, None, chunk) == (chunk if plain(chunk) else None)
+
+
+EFFECTS: list[tuple[Effect, ...]] = [
+    (), tuple(look(b"SELECT a FROM t WHERE id = ?")), (Effect(Kind.BEGIN),), (Effect(Kind.TRANSACTION), Effect(Kind.LOCK, b"l")),
+    tuple(look(b"CREATE TEMPORARY TABLE t (a INT)")),
+]  # fmt: skip
 
 
 class _Session:
-    def __init__(self, statements: dict[bytes, Statement]) -> None:
+    def __init__(self, statements: dict[bytes, Statement], mapped: dict[bytes, bytes] | None) -> None:
         self.state = self
         self.statements = statements
-        self.mapped = None
+        self.mapped = mapped
 
 
 @settings(max_examples=500, deadline=None)
@@ -166,23 +172,37 @@ def test_the_same_executions_pass(data: st.DataObject) -> None:
     bitmap = (parameters + 7) // 8
     types = b"\x01" + data.draw(st.binary(min_size=parameters * 2, max_size=parameters * 2))
     known = data.draw(st.sampled_from([types, b"\xff", types[:-1] + b"\x77"]))
-    effects = data.draw(st.sampled_from([(), ("some",)]))
+    effects = data.draw(st.sampled_from(EFFECTS))
     environment = (b"", None, None, None)
-    statement = Statement(b"SELECT ?", environment, parameters, 14 + bitmap if parameters else 0, known, False, effects)
+    unbound = data.draw(st.booleans())
+    statement = Statement(b"SELECT ?", environment, parameters, 14 + bitmap if parameters else 0, known, unbound, effects)
     ident = (1).to_bytes(4, "little")
     flags = data.draw(st.sampled_from([b"\0", b"\x01"]))
     bound = data.draw(st.sampled_from([types + b"x" * parameters, b"\0" + b"x" * parameters]))
     body = b"\x17" + data.draw(st.sampled_from([ident, b"\x02\0\0\0"])) + flags + b"\x01\0\0\0"
     chunk = packet(body + (bytes(bitmap) + bound if parameters else b""), 0)
     statements = {ident: statement}
-    assert _pump.passes(statements, chunk) == quiet(_Session(statements), chunk)  # type: ignore[arg-type]
+    mapped = data.draw(st.sampled_from([None, {}, {ident: b"\x09\x08\x07\x06"}]))
+    assert _pump.passes(statements, mapped, chunk) == quiet(_Session(statements, mapped), chunk)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("effects", EFFECTS)
+def test_a_prepared_statement_that_only_uses_a_transaction_passes(effects: tuple[Effect, ...]) -> None:
+    ident = b"\1\0\0\0"
+    chunk = packet(b"\x17" + ident + b"\0\1\0\0\0", 0)
+    statements = {ident: Statement(b"...", (b"", None, None, None), 0, 0, effects=effects)}
+    moved = {ident: b"\x63\0\0\0"}
+    harmless = all(e.kind in (Kind.TRANSACTION, Kind.BEGIN) for e in effects)
+    assert _pump.passes(statements, None, chunk) == (chunk if harmless else None)
+    assert _pump.passes(statements, moved, chunk) == (chunk[:5] + moved[ident] + chunk[9:] if harmless else None)
+    assert _pump.passes(statements, {ident: b"short"[:3]}, chunk) is None
 
 
 def test_other_commands_and_several_at_once_do_not_pass() -> None:
     one = packet(b"\x03SELECT 1", 0)
-    assert _pump.passes(None, one)
-    assert not _pump.passes(None, one + one)
-    assert not _pump.passes(None, one[:-1])
-    assert not _pump.passes(None, packet(b"\x16SELECT 1", 0))
-    assert not _pump.passes(None, packet(b"\x01", 0))
-    assert _pump.passes(None, packet(b"\x0e", 0))
+    assert _pump.passes(None, None, one)
+    assert not _pump.passes(None, None, one + one)
+    assert not _pump.passes(None, None, one[:-1])
+    assert not _pump.passes(None, None, packet(b"\x16SELECT 1", 0))
+    assert not _pump.passes(None, None, packet(b"\x01", 0))
+    assert _pump.passes(None, None, packet(b"\x0e", 0))

@@ -40,7 +40,8 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *session;
-    PyObject *statements; /* state.Statement by id, or None: what COM_STMT_EXECUTE may pass */
+    PyObject *statements; /* state.Statement by the client's id, or None: what COM_STMT_EXECUTE may pass */
+    PyObject *mapped;     /* the server's ids by the client's, or None: they are the same */
     int fd[2];            /* client, server */
     int armed;
     Walk walk;
@@ -225,34 +226,53 @@ static int plain_query(const unsigned char *packet, size_t size)
     return kind < 4 && !has_lock(packet, SCANNED) && !has_lock(packet + size - SCANNED, SCANNED);
 }
 
-/* hot.quiet: a COM_STMT_EXECUTE without a cursor, of a statement without effects, with types that are known or none. */
-static int quiet_execute(PyObject *statements, const unsigned char *packet, size_t size)
+static PyObject *LOUD, *UNBOUND, *FLAG_AT, *TYPES; /* names of attributes */
+
+/* An attribute's truth; 1, which lets nothing pass, when it has none. */
+static int truth(PyObject *of, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(of, name);
+    int is = value ? PyObject_IsTrue(value) : 1;
+    Py_XDECREF(value);
+    return is != 0;
+}
+
+/* Whether an execution's types are known, or there are none: as they were bound last, or not sent again. */
+static int types_known(PyObject *statement, const unsigned char *packet, size_t size)
+{
+    PyObject *flag_at = PyObject_GetAttr(statement, FLAG_AT), *types = PyObject_GetAttr(statement, TYPES);
+    int known = 0;
+    if (flag_at && types && PyBytes_Check(types)) {
+        size_t at = PyLong_AsSize_t(flag_at), length = (size_t)PyBytes_GET_SIZE(types);
+        known = at != (size_t)-1 && (!at || (at < size && (!packet[at] || (length && length <= size - at &&
+                                                           !memcmp(packet + at, PyBytes_AS_STRING(types), length)))));
+    }
+    Py_XDECREF(flag_at);
+    Py_XDECREF(types);
+    return known;
+}
+
+/* hot.quiet: a COM_STMT_EXECUTE without a cursor, of a statement that leaves no state, with types that are known or
+ * none; and the id that the server has it under. */
+static int quiet_execute(PyObject *statements, PyObject *mapped, unsigned char *packet, size_t size)
 {
     if (statements == Py_None || size < 14 || packet[9]) return 0;
     PyObject *key = PyBytes_FromStringAndSize((const char *)packet + 5, 4);
     PyObject *statement = key ? PyDict_GetItemWithError(statements, key) : NULL; /* borrowed */
+    int passes = statement && !truth(statement, LOUD) && !truth(statement, UNBOUND) && types_known(statement, packet, size);
+    PyObject *there = passes && mapped != Py_None ? PyDict_GetItemWithError(mapped, key) : NULL; /* borrowed */
+    if (there && PyBytes_Check(there) && PyBytes_GET_SIZE(there) == 4) memcpy(packet + 5, PyBytes_AS_STRING(there), 4);
+    else if (there) passes = 0;
     Py_XDECREF(key);
-    int passes = 0;
-    if (statement) {
-        PyObject *effects = PyObject_GetAttrString(statement, "effects");
-        PyObject *flag_at = PyObject_GetAttrString(statement, "flag_at");
-        PyObject *types = PyObject_GetAttrString(statement, "types");
-        if (effects && flag_at && types && PyTuple_Check(effects) && PyBytes_Check(types)) {
-            size_t at = PyLong_AsSize_t(flag_at), known = (size_t)PyBytes_GET_SIZE(types);
-            passes = !PyTuple_GET_SIZE(effects) && at != (size_t)-1 &&
-                     (!at || (at < size && (!packet[at] || (known <= size - at && known &&
-                                                            !memcmp(packet + at, PyBytes_AS_STRING(types), known)))));
-        }
-        Py_XDECREF(effects);
-        Py_XDECREF(flag_at);
-        Py_XDECREF(types);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
     }
-    PyErr_Clear();
     return passes;
 }
 
 /* Whether a client's chunk is one whole command that may pass on an idle session, and the state that it leads to. */
-static int command(Walk *w, PyObject *statements, const unsigned char *data, size_t size)
+static int command(Walk *w, PyObject *statements, PyObject *mapped, unsigned char *data, size_t size)
 {
     if (w->state != IDLE || size < 5) return 0;
     uint32_t length = data[0] | data[1] << 8 | (uint32_t)data[2] << 16;
@@ -262,7 +282,7 @@ static int command(Walk *w, PyObject *statements, const unsigned char *data, siz
     case COM_QUERY:
         return plain_query(data, size);
     case COM_STMT_EXECUTE:
-        return quiet_execute(statements, data, size);
+        return quiet_execute(statements, mapped, data, size);
     case COM_PING:
         w->state = GENERIC;
         return 1;
@@ -298,6 +318,7 @@ static void pair_dealloc(Pair *self)
 {
     Py_CLEAR(self->session);
     Py_CLEAR(self->statements);
+    Py_CLEAR(self->mapped);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -385,13 +406,13 @@ static PyObject *pump_fileno(Pump *self, PyObject *none)
 
 static PyObject *pump_arm(Pump *self, PyObject *args)
 {
-    PyObject *session, *state, *statements;
+    PyObject *session, *state, *statements, *mapped;
     int client, server, deprecate_eof, strip;
-    if (!PyArg_ParseTuple(args, "OiiO!ppO", &session, &client, &server, &PyTuple_Type, &state, &deprecate_eof, &strip,
-                          &statements))
+    if (!PyArg_ParseTuple(args, "OiiO!ppOO", &session, &client, &server, &PyTuple_Type, &state, &deprecate_eof, &strip,
+                          &statements, &mapped))
         return NULL;
-    if (statements != Py_None && !PyDict_Check(statements)) {
-        PyErr_SetString(PyExc_TypeError, "statements is a dict or None");
+    if ((statements != Py_None && !PyDict_Check(statements)) || (mapped != Py_None && !PyDict_Check(mapped))) {
+        PyErr_SetString(PyExc_TypeError, "statements and mapped are a dict or None");
         return NULL;
     }
     Walk w;
@@ -404,6 +425,7 @@ static PyObject *pump_arm(Pump *self, PyObject *args)
     pair->fd[1] = server;
     pair->session = Py_NewRef(session);
     pair->statements = Py_NewRef(statements);
+    pair->mapped = Py_NewRef(mapped);
     if (!put_in(self, pair)) {
         Py_DECREF(pair);
         return NULL;
@@ -443,7 +465,7 @@ static int serve(Pump *pump, Pair *pair, int side, PyObject *out)
     if (got <= 0) return hand_over(pump, pair, out, 'X', NULL, 0); /* the loop reads the end or the error itself */
     Walk before = pair->walk;
     int passes = side ? before.state != IDLE && walk(&pair->walk, pump->buffer, (size_t)got)
-                      : command(&pair->walk, pair->statements, pump->buffer, (size_t)got);
+                      : command(&pair->walk, pair->statements, pair->mapped, pump->buffer, (size_t)got);
     if (!passes) {
         pair->walk = before;
         return hand_over(pump, pair, out, side ? 'S' : 'C', pump->buffer, (size_t)got);
@@ -499,7 +521,8 @@ static PyObject *pump_commands(Pump *self, void *closure)
 static PyMethodDef pump_methods[] = {
     {"fileno", (PyCFunction)pump_fileno, METH_NOARGS, "The descriptor that is readable when run() has work."},
     {"arm", (PyCFunction)pump_arm, METH_VARARGS,
-     "arm(session, client_fd, server_fd, state, deprecate_eof, strip, statements) -> Pair. Keep it until disarmed."},
+     "arm(session, client_fd, server_fd, state, deprecate_eof, strip, statements, mapped) -> Pair. Keep it until\n"
+     "disarmed."},
     {"disarm", (PyCFunction)pump_disarm, METH_O, "disarm(pair) -> state."},
     {"run", (PyCFunction)pump_run, METH_NOARGS,
      "Forward what there is. Returns [(session, kind, data, state)] of pairs that were taken out: kind C or S is a\n"
@@ -543,18 +566,23 @@ static PyObject *py_walk(PyObject *module, PyObject *args)
 static PyObject *py_passes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyObject *statements;
-    Py_buffer data;
+    PyObject *statements, *mapped;
+    const char *data;
+    Py_ssize_t size;
     Walk w = {.state = IDLE};
-    if (!PyArg_ParseTuple(args, "Oy*", &statements, &data)) return NULL;
-    int passes = command(&w, statements, data.buf, (size_t)data.len);
-    PyBuffer_Release(&data);
-    return PyBool_FromLong(passes);
+    if (!PyArg_ParseTuple(args, "OOy#", &statements, &mapped, &data, &size)) return NULL;
+    PyObject *copy = PyByteArray_FromStringAndSize(data, size);
+    if (!copy) return NULL;
+    PyObject *out = command(&w, statements, mapped, (unsigned char *)PyByteArray_AS_STRING(copy), (size_t)size)
+                        ? PyBytes_FromStringAndSize(PyByteArray_AS_STRING(copy), size)
+                        : Py_NewRef(Py_None);
+    Py_DECREF(copy);
+    return out;
 }
 
 static PyMethodDef functions[] = {
     {"walk", py_walk, METH_VARARGS, "walk(state, deprecate_eof, strip, chunk) -> state, None when Python must take it."},
-    {"passes", py_passes, METH_VARARGS, "passes(statements, chunk) -> whether a client's chunk may pass when idle."},
+    {"passes", py_passes, METH_VARARGS, "passes(statements, mapped, chunk) -> what the server gets of a client's chunk, None when Python must look."},
     {0},
 };
 
@@ -566,6 +594,11 @@ static struct PyModuleDef module = {
 PyMODINIT_FUNC PyInit__pump(void)
 {
     if (PyType_Ready(&PairType) || PyType_Ready(&PumpType)) return NULL;
+    LOUD = PyUnicode_InternFromString("loud");
+    UNBOUND = PyUnicode_InternFromString("unbound");
+    FLAG_AT = PyUnicode_InternFromString("flag_at");
+    TYPES = PyUnicode_InternFromString("types");
+    if (!LOUD || !UNBOUND || !FLAG_AT || !TYPES) return NULL;
     PyObject *m = PyModule_Create(&module);
     if (m && PyModule_AddObjectRef(m, "Pump", (PyObject *)&PumpType)) Py_CLEAR(m);
     return m;

@@ -129,6 +129,11 @@ class SessionBase:
             self.worker.pump.disarm(self)
 
     @property
+    def renumbers(self) -> bool:
+        """A statement is being prepared whose id the client must not see: it has moved, ids are ours."""
+        return self.mapped is not None and bool(self._preparing)
+
+    @property
     def in_transaction(self) -> bool:
         if self.pair is not None:
             return bool(self.pair.status & ANY_TRANSACTION)

@@ -25,15 +25,18 @@ prepares and closes statements all the time would only be carried in and out."""
 _SIMPLE = frozenset({COM_INIT_DB, COM_PING, COM_STATISTICS})
 
 
-def quiet(session: Session, data: bytes) -> bool:
-    """May this whole COM_STMT_EXECUTE be forwarded unseen? Without a cursor, of a statement that leaves no state, and
-    with the parameter types that are known already, or none."""
+def quiet(session: Session, data: bytes) -> bytes | None:
+    """A whole COM_STMT_EXECUTE that may be forwarded unseen, as the server gets it. Without a cursor, of a statement that
+    leaves no state, and with the parameter types that are known already, or none."""
     statements = session.state.statements
-    statement = statements.get(data[5:9]) if statements is not None and session.mapped is None else None
-    if statement is None or statement.effects or len(data) < 14 or data[9] != 0:
-        return False
+    statement = statements.get(data[5:9]) if statements is not None else None
+    if statement is None or statement.loud or statement.unbound or len(data) < 14 or data[9] != 0:
+        return None
     at = statement.flag_at
-    return at == 0 or (at < len(data) and (data[at] == 0 or data.startswith(statement.types, at)))
+    if at and not (at < len(data) and (data[at] == 0 or data.startswith(statement.types, at))):
+        return None
+    there = session.mapped.get(data[5:9]) if session.mapped is not None else None
+    return data if there is None else data[:5] + there + data[9:]
 
 
 def client_chunk(session: Session, data: bytes) -> None:
@@ -45,21 +48,25 @@ def client_chunk(session: Session, data: bytes) -> None:
     if session.fast and session.tracker.state == 0 and len(data) > 4:
         command = data[4]
         length = data[0] | data[1] << 8 | data[2] << 16
-        if length == len(data) - 4 and length != MAX_PAYLOAD and (
-            plain(data) if command == COM_QUERY else
-            quiet(session, data) if command == COM_STMT_EXECUTE else command in _SIMPLE
-        ):  # fmt: skip
-            session.tracker.expect(command)
-            session.since = 0.0
-            session.server_write(data)
-            return
+        if length == len(data) - 4 and length != MAX_PAYLOAD:
+            if command == COM_STMT_EXECUTE:
+                out = quiet(session, data)
+            else:
+                out = data if (plain(data) if command == COM_QUERY else command in _SIMPLE) else None
+            if out is not None:
+                session.tracker.expect(command)
+                session.since = 0.0
+                session.server_write(out)
+                return
     session.streak = 0
     session.guarded(session.from_client, data)
 
 
 def server_chunk(session: Session, data: bytes) -> None:
     """Bytes of the server."""
-    if session.phase != 2 or session.server_tls is not None or session.asking is not None or session.mapped is not None:
+    if session.phase != 2 or session.server_tls is not None or session.asking is not None or (
+        session.mapped is not None and session.renumbers
+    ):
         session.guarded(session.from_server, data)
         return
     tracker = session.tracker

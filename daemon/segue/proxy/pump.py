@@ -54,7 +54,7 @@ class Pump:
         tracker = session.tracker
         if not session.fast or session.watched or session.pair is not None or session.client_tls is not None:
             return
-        if session.worker.watching or session.mapped is not None:
+        if session.worker.watching or session.renumbers:
             return
         if tracker.state > reply.GENERIC or tracker.pending or not tracker.between_packets:
             return
@@ -69,7 +69,7 @@ class Pump:
         server.pause_reading()
         session.pair = self._pump.arm(
             session, _descriptor(client), _descriptor(server), tracker.snapshot(),
-            tracker.deprecate_eof, tracker.strip, session.state.statements,
+            tracker.deprecate_eof, tracker.strip, session.state.statements, session.mapped,
         )  # fmt: skip
         self._inside.add(session)
 

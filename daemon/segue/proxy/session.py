@@ -202,8 +202,7 @@ class Session(Commands):
             assert self._login is not None
             self._login.from_server(data)
         elif self.phase == Phase.COMMAND:
-            self.client_write(self._with_own_ids(data) if self.mapped is not None and self._preparing else
-                              self.tracker.feed(data))  # fmt: skip
+            self.client_write(self._with_own_ids(data) if self.renumbers else self.tracker.feed(data))
             if self.tracker.state == reply.IDLE:
                 self.reply_ended()
 

@@ -6,7 +6,7 @@ another server must be given (`questions` and `loading` make SQL of it), and wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from segue.proxy.look import Effect, Kind
 from segue.wire import ok
@@ -30,6 +30,12 @@ class Statement:
     """The server that has it now was never told the types."""
     effects: tuple[Effect, ...] = ()
     """What its execution does to the session."""
+    loud: bool = field(init=False)
+    """Each execution must be seen. Using up what was set for the next transaction need not be: a session that has set
+    something, or has locked tables, is not on the fast path."""
+
+    def __post_init__(self) -> None:
+        self.loud = any(effect.kind not in (Kind.TRANSACTION, Kind.BEGIN) for effect in self.effects)
 
 
 class State:
