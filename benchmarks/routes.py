@@ -10,12 +10,17 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import SecretStr
 from tests.integration.proxyrig import ProxyRig
 
 from benchmarks.processes import cpu_seconds
 from lab import LabError, Server, tool
+from lab.deployment import SEGUE_PASSWORD
 from lab.fetch import rootfs
 from lab.server import free_port
+from segue.config import Endpoint
+from segue.flavour import detect
+from segue.sql import connect
 
 
 class Route(ABC):
@@ -184,7 +189,12 @@ class Segue(Route):
     async def open(self) -> None:
         self.folder.mkdir(parents=True)
         rig = ProxyRig(self.folder)
-        self._rig = await rig.start(self.server, tls="disabled")
+        endpoint = Endpoint(host=self.server.host, port=self.server.port, user="segue", password=SecretStr(SEGUE_PASSWORD),
+                            tls="disabled")  # fmt: skip
+        conn = await connect(endpoint, where="the server", program="benchmark")
+        tracked = await (await detect(conn)).session_variables(conn)
+        await conn.close()
+        self._rig = await rig.start(self.server, tls="disabled", tracked=",".join(tracked))
         self.port = rig.port
 
     async def close(self) -> None:

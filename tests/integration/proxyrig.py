@@ -19,7 +19,8 @@ class ProxyRig:
         self.state_dir = state_dir
         self.port = 0
 
-    async def start(self, server: Any, name: str = "blue", tls: str = "preferred") -> ProxyRig:
+    async def start(self, server: Any, name: str = "blue", tls: str = "preferred", tracked: str = "*") -> ProxyRig:
+        """`tracked` is the list of session variables whose changes are reported, as control asks the server for it."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = listener.getsockname()[1]
         ours, theirs = socket.socketpair()
@@ -35,15 +36,15 @@ class ProxyRig:
         self.channel = await Channel.open(ours, nothing)
         cert, key = ensure_certificate(self.state_dir)
         await self.channel.request(
-            "start", limit=10, listen_fd=listener.fileno(), worker=0, active=self.side(server, name, tls),
+            "start", limit=10, listen_fd=listener.fileno(), worker=0, active=self.side(server, name, tls, tracked),
             tls_cert=str(cert), tls_key=str(key), max_pause=10,
         )
         listener.close()
         return self
 
     @staticmethod
-    def side(server: Any, name: str, tls: str = "preferred") -> dict[str, Any]:
-        return {"name": name, "host": server.host, "port": server.port, "user": "x", "tls": tls}
+    def side(server: Any, name: str, tls: str = "preferred", tracked: str = "*") -> dict[str, Any]:
+        return {"name": name, "host": server.host, "port": server.port, "user": "x", "tls": tls, "tracked": tracked}
 
     async def ask(self, op: str, **args: Any) -> dict[str, Any]:
         return await self.channel.request(op, limit=20, **args)

@@ -12,6 +12,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,6 +27,8 @@ enum { MORE_RESULTS = 0x0008, CURSOR_EXISTS = 0x0040, PS_OUT_PARAMS = 0x1000, SE
 #define SCANNED 8192       /* as in look.py */
 #define CHUNK (256 * 1024) /* one read; a reply that fits is walked and sent in one piece */
 #define BATCH 256          /* events a system call */
+#define PATIENCE 16        /* most looks at empty sockets, giving the processor away in between, before the loop sleeps:
+                              under load peers answer within them, and falling asleep and waking costs more */
 #define TURN_NS 2000000    /* then the event loop has its turn: control's orders must not wait */
 
 typedef struct {
@@ -52,6 +55,7 @@ typedef struct {
     int epoll;
     Py_ssize_t armed;
     unsigned long long commands;
+    unsigned patience; /* looks at empty sockets at present: grows while they find something, shrinks while not */
     unsigned char *buffer;
 } Pump;
 
@@ -382,6 +386,7 @@ static PyObject *pump_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     Pump *self = (Pump *)type->tp_alloc(type, 0);
     if (!self) return NULL;
     self->epoll = epoll_create1(EPOLL_CLOEXEC);
+    self->patience = 1;
     self->buffer = PyMem_Malloc(CHUNK);
     if (self->epoll < 0 || !self->buffer) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -491,9 +496,17 @@ static PyObject *pump_run(Pump *self, PyObject *none)
     PyObject *out = PyList_New(0);
     if (!out) return NULL;
     int64_t until = now_ns() + TURN_NS;
+    unsigned tries = 0;
     do {
         int count = epoll_wait(self->epoll, events, BATCH, 0);
-        if (count <= 0) break;
+        if (count < 0) break;
+        if (!count) {
+            if (tries++ >= self->patience) break;
+            sched_yield();
+            continue;
+        }
+        if (tries) self->patience = self->patience < PATIENCE / 2 ? self->patience * 2 : PATIENCE;
+        tries = 0;
         for (int i = 0; i < count; i++) {
             Pair *pair = (Pair *)(uintptr_t)(events[i].data.u64 & ~(uint64_t)1);
             if (!pair->armed) continue; /* handed over earlier in this batch */
@@ -503,6 +516,7 @@ static PyObject *pump_run(Pump *self, PyObject *none)
             }
         }
     } while (PyList_GET_SIZE(out) == 0 && now_ns() < until);
+    if (tries > self->patience && self->patience > 1) self->patience /= 2;
     return out;
 }
 
