@@ -30,10 +30,10 @@ CASES = ((16, 0), (64, 0), (64, 250), (64, 1000))
 say = Console(highlight=False)
 
 
-def measure(deployment: Deployment, busy: int, idle: int, rounds: int) -> dict[str, Any]:
+def measure(deployment: Deployment, busy: int, idle: int, rounds: int, tls: int) -> dict[str, Any]:
     load = subprocess.Popen(
         [sys.executable, str(Path(checker.__file__)), "--port", str(deployment.port), "--password", APP_PASSWORD,
-         "--clients", str(busy), "--idle", str(idle)],
+         "--clients", str(busy), "--idle", str(idle), "--tls", str(tls)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert load.stdout is not None
@@ -72,6 +72,8 @@ def main() -> int:
     parser.add_argument("--flavour", choices=("mysql", "mariadb"), default="mysql")
     parser.add_argument("--rounds", type=int, default=20, help="switchovers for each number of clients")
     parser.add_argument("--case", action="append", help="BUSY+IDLE, for example 64+1000")
+    parser.add_argument("--tls", type=int, default=0, help="so many of the busy clients come with TLS")
+    parser.add_argument("--workers", type=int, default=1, help="proxy processes")
     args = parser.parse_args()
     cases = [tuple(int(n) for n in c.split("+")) for c in args.case] if args.case else CASES
     folder = Path(tempfile.mkdtemp(prefix="segue-pause-"))
@@ -83,14 +85,14 @@ def main() -> int:
     try:
         with Lab() as lab:
             blue, green = lab.pair(args.flavour, args.flavour)
-            deployment = Deployment(folder, blue, green)
+            deployment = Deployment(folder, blue, green, workers=args.workers)
             for server in (blue, green):
                 workload.create_tables(server)
                 checker.create(server)
             try:
                 deployment.start(90)
                 for busy, idle in cases:
-                    r = measure(deployment, busy, idle, args.rounds)
+                    r = measure(deployment, busy, idle, args.rounds, args.tls)
                     bad += r["dropped"] + r["failed"] + r["wrong"]
                     table.add_row(
                         str(busy), str(idle), str(r["switchovers"]), at(r["pause"], 0.5), at(r["pause"], 0.99),

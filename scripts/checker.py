@@ -302,11 +302,13 @@ def create(server: Any, schema: str = "shop") -> None:
 
 
 async def run(
-    settings: dict[str, Any], clients: int, pause: float, stop: asyncio.Event, idle: int = 0
+    settings: dict[str, Any], clients: int, pause: float, stop: asyncio.Event, *, idle: int = 0, tls: int = 0
 ) -> dict[str, Any]:
-    """Until `stop`; what all clients were told. `idle` more connections do nothing but ask once at the end."""
+    """Until `stop`; what all clients were told. `idle` more connections do nothing but ask once at the end. The last `tls`
+    clients come with TLS."""
     latencies: list[float] = []
-    crew = [Checker(n, settings, pause, latencies) for n in range(clients)]
+    sealed = settings | {"ssl": {"check_hostname": False, "verify_mode": "none"}}
+    crew = [Checker(n, settings if n < clients - tls else sealed, pause, latencies) for n in range(clients)]
     left = clients
 
     def ready() -> None:
@@ -348,6 +350,7 @@ async def _main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--clients", type=int, default=len(KINDS))
     parser.add_argument("--idle", type=int, default=0)
+    parser.add_argument("--tls", type=int, default=0, help="so many of the clients come with TLS")
     parser.add_argument("--pause", type=float, default=0.005, help="mean seconds of a wait")
     parser.add_argument("--only", nargs="*", default=[], choices=list(KINDS), help="these kinds alone")
     args = parser.parse_args()
@@ -357,7 +360,7 @@ async def _main() -> None:
     stop = asyncio.Event()
     reader = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     reader.add_done_callback(lambda _: stop.set())
-    print(json.dumps(await run(settings, args.clients, args.pause, stop, args.idle)))
+    print(json.dumps(await run(settings, args.clients, args.pause, stop, idle=args.idle, tls=args.tls)))
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ SESSIONS = 8
 
 
 @contextmanager
-def checking(port: int, clients: int, idle: int = 0) -> Iterator[Callable[[], dict[str, Any]]]:
+def checking(port: int, clients: int, idle: int = 0, tls: int = 0) -> Iterator[Callable[[], dict[str, Any]]]:
     """Checking clients in a process of their own; what they were told."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "scripts/checker.py"), "--port", str(port), "--password", APP_PASSWORD,
-         "--clients", str(clients), "--idle", str(idle)],
+         "--clients", str(clients), "--idle", str(idle), "--tls", str(tls)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
