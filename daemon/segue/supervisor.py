@@ -17,6 +17,9 @@ from segue.ipc import Channel
 from segue.log import get_logger
 
 log = get_logger("supervisor")
+START_LIMIT = 60.0
+"""Seconds in which a new process must have begun: Python and its imports alone take ten on a machine that is starved, and
+one that is ended for being slow only makes that worse."""
 _BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 

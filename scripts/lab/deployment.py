@@ -56,7 +56,7 @@ class Deployment:
             f'[admin]\nsocket = "{self.socket}"\n'
         )
 
-    def start(self, limit: float = 30.0) -> None:
+    def start(self, limit: float = 90.0) -> None:
         """Start the daemon and wait until its replication streams. Raises LabError with the end of its log."""
         self.launch()
         self.wait_for(lambda s: s["replication"]["state"] == "streaming", limit)
@@ -69,7 +69,7 @@ class Deployment:
                 preexec_fn=die_with_owner,  # noqa: PLW1509 - one system call, no lock taken
             )  # fmt: skip
 
-    def wait_for(self, condition: Any, limit: float = 30.0) -> dict[str, Any]:
+    def wait_for(self, condition: Any, limit: float = 60.0) -> dict[str, Any]:
         """Status as soon as `condition(status)` holds."""
         deadline = time.monotonic() + limit
         status: dict[str, Any] = {}

@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -148,3 +149,20 @@ def test_a_replicator_that_does_not_answer_is_ended(make_shop: Callable[..., Any
     status = d.wait_for(lambda s: s["replication"]["state"] == "streaming", 60.0)
     assert status["replication"]["details"]["pid"] != hanging
     shop.assert_equal()
+
+
+def test_a_child_that_starts_slowly_is_waited_for(make_shop: Callable[..., Any]) -> None:
+    """On a starved machine Python's own start takes longer than any answer should; ending it would only begin that again."""
+    shop = make_shop("mysql")
+    d = shop.deployment
+    first = d.pids()["replicate"]
+    os.kill(first, signal.SIGKILL)
+    slow = d.wait_for(lambda _: d.pids().get("replicate", first) != first) and d.pids()["replicate"]
+    os.kill(slow, signal.SIGSTOP)
+    began = time.monotonic()
+    while time.monotonic() < began + 13.0:  # it was ended after ten
+        assert d.pids().get("replicate") == slow
+        time.sleep(0.2)
+    os.kill(slow, signal.SIGCONT)
+    status = d.wait_for(lambda s: s["replication"]["state"] == "streaming", 60.0)
+    assert status["replication"]["details"]["pid"] == slow

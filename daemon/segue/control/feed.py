@@ -9,7 +9,7 @@ from segue.config import Replicate, Seed
 from segue.errors import PeerGone
 from segue.ipc import Channel
 from segue.log import get_logger
-from segue.supervisor import Child
+from segue.supervisor import START_LIMIT, Child
 from segue.switchover.server import Server
 
 log = get_logger("control")
@@ -48,7 +48,12 @@ class FeedControl:
     async def start(self) -> None:
         self._wanted = True
         if self._child.ready.is_set():
-            await self._child.request("start", limit=10.0, **self._order)
+            try:
+                await self._child.request("start", limit=10.0, **self._order)
+            except PeerGone:
+                pass  # the next one is told at its start
+            except TimeoutError:
+                await self._child.replace()
 
     async def stop(self) -> None:
         """Finish the batch under way and stand still. A process that does not answer in time is ended instead, which
@@ -92,7 +97,7 @@ class FeedControl:
 
     async def _begin(self, channel: Channel) -> None:
         if self._wanted:
-            await channel.request("start", limit=10.0, **self._order)
+            await channel.request("start", limit=START_LIMIT, **self._order)
 
     def _notice(self, op: str, args: dict[str, Any]) -> None:
         if op == "state":

@@ -17,7 +17,7 @@ from segue.control.workers import STATUS_LIMIT, listen
 from segue.errors import SegueError
 from segue.ipc import Channel
 from segue.log import get_logger
-from segue.supervisor import Child
+from segue.supervisor import START_LIMIT, Child
 from segue.switchover.server import Server
 
 log = get_logger("control")
@@ -72,7 +72,7 @@ class StandbyPort:
     async def _begin(self, channel: Channel) -> None:
         cert, key = self._certificate
         await channel.request(
-            "start", limit=10.0, listen_fd=self._listener.fileno(), worker=63, active=self._standby.backend(),
+            "start", limit=START_LIMIT, listen_fd=self._listener.fileno(), worker=63, active=self._standby.backend(),
             tls_cert=str(cert), tls_key=str(key), max_pause=self._proxy.max_pause, held=False,
             limits=self._proxy.limits(),
         )  # fmt: skip

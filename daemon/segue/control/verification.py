@@ -10,13 +10,12 @@ from segue.config import Config
 from segue.errors import PeerGone, Refused, SegueError
 from segue.ipc import Channel
 from segue.log import get_logger
-from segue.supervisor import Child
+from segue.supervisor import START_LIMIT, Child
 from segue.switchover.server import Server
 
 log = get_logger("control")
 STATUS_LIMIT = 2.0
 PREPARE = 2.0
-START_LIMIT = 20.0
 
 
 class Verification:

@@ -15,7 +15,7 @@ from segue.config import Proxy
 from segue.errors import ConfigError, PeerGone, SegueError
 from segue.ipc import Channel
 from segue.proxy.limits import shared_memory
-from segue.supervisor import Child
+from segue.supervisor import START_LIMIT, Child
 from segue.switchover.server import Server
 
 STATUS_LIMIT = 2.0
@@ -48,7 +48,7 @@ class Workers:
             for n, listener in enumerate(self._listeners)
         ]  # fmt: skip
 
-    async def start(self, limit: float = 30.0) -> None:
+    async def start(self, limit: float = START_LIMIT) -> None:
         """Until all of them serve. Raises SegueError when they do not come up."""
         for child in self._children:
             child.start()
@@ -149,7 +149,7 @@ class Workers:
     async def _begin(self, channel: Channel, number: int) -> None:
         cert, key = self._certificate
         await channel.request(
-            "start", limit=10.0, listen_fd=self._listeners[number].fileno(), worker=number,
+            "start", limit=START_LIMIT, listen_fd=self._listeners[number].fileno(), worker=number,
             active=self._serving.backend(), tls_cert=str(cert), tls_key=str(key),
             max_pause=self._proxy.max_pause, held=self.holding, limits=self._proxy.limits(), ledger_fd=self._ledger,
             common=self.common,
