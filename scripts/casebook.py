@@ -27,9 +27,10 @@ from pymysql.constants import CLIENT
 from lab.accounts import SEGUE, create_accounts
 from lab.deployment import APP_PASSWORD, SEGUE_PASSWORD
 from lab.server import Flavour, Lab, Server
+from segue.binlog.events import BinlogError
 from segue.binlog.positions import parse
 from segue.config import Endpoint, Replicate
-from segue.errors import SegueError
+from segue.errors import ConnectionLost, SegueError
 from segue.flavour import detect
 from segue.log import configure
 from segue.replicate import progress
@@ -309,38 +310,49 @@ class Run:
             self.outcomes[left.pop(found).name].wrong = f"the stream stopped: {told}"
 
     async def _feed(self, cases: Iterable[Case], deployment: str) -> str:
-        """Until the source's end; why it stopped before."""
+        """Until the source's end; why it stopped before. A lost connection is made again, as the replicator does."""
         order = self._order(cases, deployment)
+        deadline = time.monotonic() + LIMIT
+        careful, told = False, ""
+        while True:
+            try:
+                return await self._life(Feed(order, lambda: None, careful=careful), deadline)
+            except Stop as stop:
+                told = f"Stop: {stop}"
+                if careful:
+                    return told
+                careful = True
+            except ConnectionLost as lost:
+                told = f"ConnectionLost: {lost}"
+                if time.monotonic() > deadline:
+                    return told
+                await asyncio.sleep(0.2)
+            except (SegueError, BinlogError) as error:
+                return f"{type(error).__name__}: {error}"
+
+    async def _life(self, feed: Feed, deadline: float) -> str:
+        """One life of a feed; why it did not come to the source's end. Raises what ends the feed."""
         end = parse(self.prepared.end, mariadb=self.prepared.server.flavour == "mariadb")
-        told = ""
-        for careful in (False, True):
-            feed = Feed(order, lambda: None, careful=careful)
-            task = asyncio.create_task(feed.run())
-            deadline = time.monotonic() + LIMIT
-            while not task.done():
-                await asyncio.wait({task}, timeout=0.02)
-                if feed.stopped is not None and feed.ddl is not None and feed.ddl["state"] == "waiting":
-                    told = feed.stopped.message
-                elif feed.applied is not None and feed.applied.contains(end):
-                    told = ""
-                elif time.monotonic() < deadline:
-                    feed.hurry()
-                    continue
-                else:
-                    told = "it did not come to the end in time"
-                feed.end()
-                await asyncio.wait({task}, timeout=20.0)
-                task.cancel()
-                with contextlib.suppress(SegueError, asyncio.CancelledError):
-                    await task
-                return told
-            error = task.exception()
-            if error is None:
-                return told
-            told = f"{type(error).__name__}: {error}"
-            if not isinstance(error, Stop):
-                return told
-        return told
+        task = asyncio.create_task(feed.run())
+        while not task.done():
+            await asyncio.wait({task}, timeout=0.02)
+            if feed.stopped is not None and feed.ddl is not None and feed.ddl["state"] == "waiting":
+                told = feed.stopped.message
+            elif feed.applied is not None and feed.applied.contains(end):
+                told = ""
+            elif time.monotonic() < deadline:
+                feed.hurry()
+                continue
+            else:
+                told = "it did not come to the end in time"
+            feed.end()
+            await asyncio.wait({task}, timeout=20.0)
+            task.cancel()
+            with contextlib.suppress(SegueError, asyncio.CancelledError):
+                await task
+            return told
+        await task
+        return ""
 
     def _difference(self, conn: pymysql.Connection[Any], case: Case) -> str:
         """How the target's answers differ from the source's; empty when they do not."""

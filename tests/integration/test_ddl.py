@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pymysql
 import pytest
 
 import ddl_campaign
@@ -42,7 +44,7 @@ def same(shop: Any) -> None:
         return bool(last["green"] == wanted)
 
     try:
-        shop.deployment.wait_for(equal, 20.0)
+        shop.deployment.wait_for(equal, 60.0)
     except Exception as error:
         raise AssertionError(f"{wanted} and {last}") from error
 
@@ -260,6 +262,72 @@ def test_killed_while_the_target_still_runs_it(make_shop: Callable[..., Any], fl
         holder.rollback()
     same(shop)
     assert shop.green.sql("SELECT state FROM segue.ddl") == [("done",)]
+
+
+EXCHANGES = {
+    "swap": "RENAME TABLE one TO spare, two TO one, spare TO two",
+    "plain `names`": "RENAME TABLE one TO `a b-c`, two TO one, `a b-c` TO two",
+    "partitioned": "RENAME TABLE parted TO spare, alike TO parted, spare TO alike",
+    "partition": "ALTER TABLE parted EXCHANGE PARTITION low WITH TABLE `one-low`",
+}
+
+
+@pytest.mark.parametrize("begun", ["done", "not done"])
+def test_killed_while_tables_are_exchanged(make_shop: Callable[..., Any], flavour: str, begun: str) -> None:
+    """Of the same definition and with the same names before and behind: only the tables themselves tell whether it
+    has happened. The target is left by a replicator that died between the statement and its note, and before it."""
+    shop = make_shop(flavour, replicate='on_ddl = "apply"')
+    d = shop.deployment
+    parts = "PARTITION BY RANGE (id) (PARTITION low VALUES LESS THAN (10), PARTITION high VALUES LESS THAN MAXVALUE)"
+    run(shop.blue, "CREATE TABLE one (id INT PRIMARY KEY, v INT)", "CREATE TABLE two LIKE one", "CREATE TABLE `one-low` LIKE one",
+        f"CREATE TABLE parted (id INT PRIMARY KEY, v INT) {parts}", "CREATE TABLE alike LIKE parted",
+        "INSERT INTO one VALUES (1, 1)", "INSERT INTO two VALUES (1, 2)", "INSERT INTO `one-low` VALUES (3, 3)",
+        "INSERT INTO parted VALUES (4, 4), (14, 4)", "INSERT INTO alike VALUES (4, 5)")  # fmt: skip
+    same(shop)
+    for statement in EXCHANGES.values():
+        with shop.green.connect(database="shop", autocommit=False) as holder, holder.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM one, parted LIMIT 1")  # what the statement waits for
+            run(shop.blue, statement)
+            d.wait_for(lambda _s: waits_for_a_lock(shop.green))
+            assert d.process is not None
+            os.kill(d.process.pid, signal.SIGSTOP)  # starts no other one meanwhile
+            os.kill(d.pids()["replicate"], signal.SIGKILL)
+            for _ in iter(lambda: end_what_waits(shop.green), 0):
+                threading.Event().wait(0.05)
+        if begun == "done":
+            run(shop.green, "SET SESSION sql_log_bin = 0", statement)
+        run(shop.blue, "INSERT INTO one VALUES (100, 1) ON DUPLICATE KEY UPDATE v = v + 7", "UPDATE parted SET v = v + 1 WHERE id < 10")
+        os.kill(d.process.pid, signal.SIGCONT)
+        same(shop)
+
+
+def waits_for_a_lock(server: Server) -> list[int]:
+    rows = server.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE LIKE '%metadata lock%'")
+    return [int(r[0]) for r in rows]
+
+
+def end_what_waits(server: Server) -> int:
+    """Ends statements that wait for a table; how many connections of the replicator's DDL there were still."""
+    for number in waits_for_a_lock(server):
+        with contextlib.suppress(pymysql.err.MySQLError):  # ended by itself
+            server.sql(f"KILL {number}")
+    return len(server.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'segue' AND INFO REGEXP '^(RENAME|ALTER)'"))
+
+
+def test_stop_sees_that_tables_were_exchanged(make_shop: Callable[..., Any], flavour: str) -> None:
+    shop = make_shop(flavour)
+    for statement in ("CREATE TABLE one (id INT PRIMARY KEY, v INT)", "CREATE TABLE two LIKE one"):
+        run(shop.blue, statement)
+        stopped(shop)
+        run(shop.green, statement)
+        same(shop)
+    run(shop.blue, "INSERT INTO one VALUES (1, 1)", "INSERT INTO two VALUES (1, 2)")
+    same(shop)
+    run(shop.blue, EXCHANGES["swap"], "UPDATE one SET v = 5")
+    assert "cannot be seen from outside" in stopped(shop)["error"]
+    run(shop.green, EXCHANGES["swap"])
+    same(shop)
+    assert shop.deployment.status()["replication"]["state"] != "stopped"
 
 
 @pytest.mark.parametrize(("flavour", "mode"), [("mysql", "stop"), ("mariadb", "apply")])

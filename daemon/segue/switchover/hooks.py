@@ -15,7 +15,7 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import orjson
 
@@ -36,16 +36,17 @@ async def call(hooks: Hooks, point: str, facts: dict[str, Any]) -> None:
     env = os.environ | {"SEGUE_HOOK": point}
     env |= {f"SEGUE_{k.upper()}": str(facts[k]) for k in _SHOWN if facts.get(k) is not None}
     try:
-        process = await asyncio.create_subprocess_exec(
-            str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT, env=env, start_new_session=True,
-        )  # fmt: skip
+        with _as_input(orjson.dumps({"hook": point} | facts, default=str)) as given:
+            process = await asyncio.create_subprocess_exec(
+                str(path), stdin=given, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT, env=env, start_new_session=True,
+            )  # fmt: skip
     except OSError as error:
         raise Refused(f"hook {point} {path} cannot be run: {error.strerror}",
                       mend="Make it an executable file, or remove it from [hooks]") from None  # fmt: skip
     try:
         async with asyncio.timeout(hooks.timeout):
-            out, _ = await process.communicate(orjson.dumps({"hook": point} | facts, default=str))
+            out, _ = await process.communicate()
     except (TimeoutError, asyncio.CancelledError) as error:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what it has started, too
@@ -58,6 +59,14 @@ async def call(hooks: Hooks, point: str, facts: dict[str, Any]) -> None:
         raise Refused(f"hook {point} {path} ended with {process.returncode}{f': {words}' if words else ''}",
                       mend="The hook says why; mend that, or remove it from [hooks]")  # fmt: skip
     log.info("hook", point=point, path=str(path), said=words or None)
+
+
+def _as_input(data: bytes) -> IO[bytes]:
+    """A file in memory that holds `data`. A pipe would break under a hook that ends without reading it."""
+    file = os.fdopen(os.memfd_create("segue-hook"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 async def told(hooks: Hooks, point: str, facts: dict[str, Any]) -> str | None:

@@ -16,12 +16,13 @@ from typing import Any, Final, Protocol
 from segue.errors import SegueError, ServerError
 from segue.log import get_logger
 from segue.replicate.assembler import Stop
+from segue.replicate.ddl import renames
 from segue.replicate.ddl.event import Ddl
 from segue.replicate.ddl.plan import Runnable, runnable
+from segue.replicate.ddl.resume import left_to_do
 from segue.replicate.ddl.statement import Name
-from segue.replicate.ddl.target import Prints, Target, left_to_drop
+from segue.replicate.ddl.target import Prints, Target
 from segue.schema.mapping import Mapping
-from segue.sql import name
 
 log = get_logger("replicate")
 LOOK: Final = 1.0
@@ -32,7 +33,10 @@ _HAS_IT: Final = frozenset({1007, 1008, 1022, 1050, 1051, 1060, 1061, 1091, 1146
                             1537, 1539, 1826})  # fmt: skip
 """It exists already, or is not there any more: perhaps somebody has run the statement already."""
 
-_UNSEEN: Final = "whether it has been run cannot be seen from outside: run it there and say segue skip-ddl"
+_UNSEEN: Final = (
+    "whether the target has run it cannot be seen from outside: run it there, unless that was done before, and say"
+    " segue skip-ddl"
+)
 
 
 class Sides(Protocol):
@@ -147,8 +151,9 @@ class Gate:
         if self.present is not None:
             self.present |= {"state": "waiting", "missing": missing}
         why = f" It cannot be run on the target: {refused}." if refused else ""
+        lead = "" if missing == [_UNSEEN] else "and the target has not: "
         self._report(Stop(
-            f"the source ran a DDL: {ddl.shown} -- and the target has not: {'; '.join(missing[:5])}.{why}",
+            f"the source ran a DDL: {ddl.shown} -- {lead}{'; '.join(missing[:5])}.{why}",
             mend="Run it on the target too: replication goes on by itself when both sides fit."
                  " If that is not wanted: segue skip-ddl",
         ))  # fmt: skip
@@ -218,20 +223,24 @@ class Gate:
 
     async def _missing_rename(self, look: _Look) -> list[str]:
         statement = look.ddl.statement
-        new = {n.key for n in statement.renamed}
-        old = [n for n in statement.tables[: len(statement.renamed)] if n.key not in new]
+        there = {k: self._mapping.table(*k).target for n in statement.names if self._mapping.wants(*(k := n.key))}
+        pairs = [(o.key, n.key) for o, n in zip(statement.tables, statement.renamed, strict=False)]
+        before, behind = renames.by_names(pairs)
         missing = []
-        for one in old:
-            there = self._mapping.table(*one.key).target
-            if self._mapping.wants(*one.key) and await look.target.exists(there):
-                missing.append(f"{'.'.join(there)} is still there")
-        for key in sorted(new):
-            there = self._mapping.table(*key).target
-            if self._mapping.wants(*key) and not await look.target.exists(there):
-                missing.append(f"{'.'.join(there)} is not there")
-        if not old or not (missing or any(self._mapping.wants(*n.key) for n in old)):
-            missing.append(_UNSEEN)
-        return missing
+        for key in sorted(there, key=lambda k: renames.text(k) in behind):
+            if await look.target.exists(there[key]) != (renames.text(key) in behind):
+                wrong = "is not there" if renames.text(key) in behind else "is still there"
+                missing.append(f"{'.'.join(there[key])} {wrong}")
+        mine = {renames.text(key) for key in there}
+        if missing or before & mine != behind & mine:
+            return missing
+        # The names are as before: only the tables behind them tell.
+        if all(o in there and n in there for o, n in pairs) and renames.known(look.first):
+            now = await look.target.fingerprints(there.values())
+            done = renames.steps_done([(there[o], there[n]) for o, n in pairs], look.first, now)
+            if done == len(pairs):
+                return []
+        return [_UNSEEN]
 
     async def _missing_schema(self, look: _Look) -> list[str]:
         statement = look.ddl.statement
@@ -254,28 +263,31 @@ class Gate:
         while not await target.take_lock():
             self._report(Stop(f"{ddl.shown} still runs on the target, begun by an earlier connection",
                               mend="It is waited for; KILL it there to have it run anew"))  # fmt: skip
-        now = await target.fingerprints(plan.tables)
+        now = before = await target.fingerprints(plan.tables)
         text = plan.text
         entry = await target.entry(ddl.at)
         if entry is None:
             await self._may_drop_schema(look)
             await target.write(ddl, "running", now)
-        elif entry[0] == "done" or _was_done(ddl, plan.tables, entry[1], now):
+        elif entry[0] == "done":
             await self._done(look, entry[1], "was done already")
             return
-        elif ddl.statement.kind == "drop":
-            left = left_to_drop(now, plan.tables)
-            text = plan.text if len(left) == len(plan.tables) else _drop(left)
+        else:
+            rest = left_to_do(ddl.statement, plan, entry[1], now)
+            if rest is None:
+                await self._done(look, entry[1], "was done already")
+                return
+            text, before = rest, entry[1]
         try:
             await target.execute(ddl, text, plan.schema, same_flavour=self._same_flavour)
         except ServerError as error:
             if target.conn.closed:
                 raise
             if error.code in _HAS_IT and not await self._missing(look):
-                await self._done(look, now, "the target has it already")
+                await self._done(look, before, "the target has it already")
                 return
             raise Stop(error.message) from None
-        await self._done(look, now, "done")
+        await self._done(look, before, "done")
 
     async def _done(self, look: _Look, before: Prints, how: str) -> None:
         await look.target.write(look.ddl, "done", before)
@@ -289,29 +301,3 @@ class Gate:
         kept = [t for t in tables if not self._mapping.inverse().wants(statement.schema, t)]
         if kept:
             raise Stop(f"schema {statement.schema} has tables on the target that are not replicated: {', '.join(kept[:5])}")
-
-
-def _drop(tables: list[tuple[str, str]]) -> str:
-    return "DROP TABLE IF EXISTS " + ", ".join(name(*t) for t in tables)
-
-
-def _was_done(ddl: Ddl, tables: tuple[tuple[str, str], ...], before: Prints, now: Prints) -> bool:
-    """Whether a statement that was begun has taken effect. Raises Stop where that cannot be told.
-
-    Where nothing has changed it is run again: either it never ran, or it changes nothing that counts.
-    """
-    statement = ddl.statement
-    changed = {k for k in now if now[k] != before.get(k)}
-    if statement.kind == "drop":
-        return all(now[k] is None for k in now)
-    if not changed:
-        blind = statement.renamed or (statement.moves_rows and len(statement.tables) > 1)
-        if blind and len(set(now.values())) < len(now):
-            raise Stop("it was begun before, and whether it took effect cannot be told from the tables")
-        return False
-    if statement.renamed:
-        new = set(tables[len(statement.tables) :])
-        gone = set(tables[: len(statement.renamed)]) - new
-        if any(now[".".join(t)] is not None for t in gone) or any(now[".".join(t)] is None for t in new):
-            raise Stop("it was begun before and has been done in part")
-    return True

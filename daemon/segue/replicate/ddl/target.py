@@ -4,14 +4,15 @@ Theory of exactly-once. A DDL commits by itself, so it cannot share a commit wit
 `segue.ddl` on the target says, before it runs, which statement of the stream it is and what the tables concerned
 looked like; afterwards that it is done. A restart that meets the same statement reads the row: *done* is passed;
 *running* is judged by comparing the tables with what they were. Both flavours make a single statement wholly or not
-at all, so there are only these two cases, save for DROP of several tables, where the rest is dropped. A statement
+at all, so there are only these two cases, save for DROP of several tables, where the rest is dropped, and for RENAME
+of several before MariaDB 10.6, where the steps that are left are run. A statement
 that the server still runs for a connection which is gone is waited for: each holds a named lock while it runs.
 
 deployment  primary key
 at          the statement's GTID on the source, or file:offset behind it
 state       running, done
 statement   for people
-before      JSON object: table -> fingerprint, null where there was none
+before_it   JSON object: table -> fingerprint, null where there was none
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from segue.config import Endpoint
 from segue.errors import ServerError
@@ -33,7 +34,12 @@ Key = tuple[str, str]
 Prints = dict[str, str | None]
 _NO_SUCH_TABLE: Final = frozenset({1146, 1049, 1051, 1932})
 _COUNTER: Final = re.compile(r" AUTO_INCREMENT=\d+")
-_SIMPLE: Final = re.compile(r"[A-Za-z0-9_]+")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_]")
+"""What file names of tables have as @ and four hexadecimal digits (MySQL Reference Manual, "Mapping of Identifiers to
+File Names"); letters outside ASCII have codes of their own there."""
+_NUMBERS: Final = ("INNODB_TABLES", "INNODB_SYS_TABLES")
+"""Views of the engine's tables: MySQL from 8.0; MariaDB and MySQL 5.7."""
+_NO_SUCH_VIEW: Final = 1109
 LOCK_WAIT: Final = 30
 """Seconds that the statement waits for the tables on the target before it is given up and tried again."""
 
@@ -62,7 +68,8 @@ class Target:
     # -- what is there -------------------------------------------------------------------------------------
 
     async def fingerprint(self, table: Key) -> str | None:
-        """The table's definition and its number in the engine, which tells tables of one definition apart."""
+        """`number:digest`: the engine's number of the table, empty where it is not known, and its definition's SHA-256.
+        None when there is no such table."""
         try:
             row = (await self.conn.query(f"SHOW CREATE TABLE {name(*table)}"))[0]
         except ServerError as error:
@@ -71,23 +78,32 @@ class Target:
             raise
         text = row.get("Create Table") or row.get("Create View") or ""
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-        number = await self._number(table)
         body = _COUNTER.sub("", text.partition("(")[2])
-        return hashlib.sha256(f"{number}({body}".encode()).hexdigest()
+        return f"{await self._number(table)}:{hashlib.sha256(body.encode()).hexdigest()}"
 
     async def fingerprints(self, tables: Iterable[Key]) -> Prints:
         return {".".join(t): await self.fingerprint(t) for t in dict.fromkeys(tables)}
 
     async def _number(self, table: Key) -> str:
-        if not all(_SIMPLE.fullmatch(part) for part in table):
-            return ""  # the engine writes such names in a way of its own
-        view = "INNODB_SYS_TABLES" if self.flavour.dump_is_mariadb else "INNODB_TABLES"
-        wanted = quote("/".join(table))
-        try:
-            found = await self.conn.value(f"SELECT TABLE_ID FROM information_schema.{view} WHERE NAME = {wanted}")
-        except ServerError:
+        """What InnoDB knows the table by; of a partitioned one the numbers of all partitions. Empty for other
+        engines, views, and names of which the engine's spelling is not known here."""
+        if not all(part.isascii() for part in table):
             return ""
-        return str(found or "")
+        wanted = "/".join(_UNSAFE.sub(lambda m: f"@{ord(m.group()):04x}", part) for part in table)
+        for view in _NUMBERS:
+            try:
+                rows = await self.conn.query(
+                    f"SELECT NAME AS n, TABLE_ID AS i FROM information_schema.{view} WHERE NAME = {quote(wanted)}"
+                    f" OR LEFT(NAME, {len(wanted) + 3}) = {quote(wanted + '#P#')}"
+                )
+            except ServerError as error:
+                if error.code == _NO_SUCH_VIEW:
+                    continue
+                return ""  # it asks for the PROCESS privilege
+            # The view may compare without regard to case, in which two tables can differ.
+            mine = [r for r in rows if str(r["n"]) == wanted or str(r["n"]).startswith((wanted + "#P#", wanted + "#p#"))]
+            return "+".join(sorted(str(r["i"]) for r in mine))
+        return ""
 
     async def exists(self, table: Key) -> bool:
         found = await self.conn.query(
@@ -163,8 +179,3 @@ class Target:
         finally:
             if not self.conn.closed:
                 await self.conn.run("SET SESSION timestamp = DEFAULT, foreign_key_checks = 1, sql_mode = DEFAULT")
-
-
-def left_to_drop(now: dict[str, Any], tables: Iterable[Key]) -> list[Key]:
-    """Of a DROP TABLE that may have been done in part: what is still there."""
-    return [t for t in tables if now.get(".".join(t)) is not None]
