@@ -47,6 +47,7 @@ class Feeding:
 
     def start(self) -> None:
         self.error = None
+        self._feed = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -74,7 +75,8 @@ class Feeding:
     def stop(self) -> None:
         feed, thread = self._feed, self._thread
         if thread is not None and feed is not None:
-            self._loop.call_soon_threadsafe(feed.end)
+            with contextlib.suppress(RuntimeError):  # it has ended by itself, and its loop with it
+                self._loop.call_soon_threadsafe(feed.end)
             thread.join(LIMIT)
             assert not thread.is_alive()
         self._thread = None

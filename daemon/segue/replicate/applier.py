@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import itertools
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from segue.binlog.batch import Batch, BatchWriter, Run
 from segue.binlog.events import without_checksums
@@ -21,6 +21,7 @@ from segue.errors import ConnectionLost, ServerError
 from segue.flavour import Flavour, Identity, detect
 from segue.replicate import held, progress, sqlpath
 from segue.replicate.assembler import Stop
+from segue.replicate.guard import Altered, Guard, Key, question
 from segue.sql import Connection, connect, quote
 
 LOCK_WAIT: Final = 10
@@ -54,6 +55,8 @@ class Work:
         """Progress and COMMIT; empty for a part of a transaction."""
         self.checked: dict[int, sqlpath.Statement] = {}
         """Statements whose row counts count, by their place."""
+        self.tables: dict[Key, bool] = {}
+        """Tables that the transaction first touches here, and whether by statements."""
 
     def add(self, statement: bytes) -> None:
         self.statements.append(statement)
@@ -89,6 +92,10 @@ class Applier:
         self._flags = -1
         """The row event flags that it is set for."""
         self.binlog_allowed = True
+        self.guard: Guard | None = None
+        """What holds the rows against the definitions they were made for; to be set before the first batch with rows."""
+        self._touched: dict[Key, bool] = {}
+        """Tables whose locks the open transaction holds, as in `Work.tables`."""
 
     @classmethod
     async def open(cls, endpoint: Endpoint, where: str, deployment: str) -> Applier:
@@ -132,6 +139,8 @@ class Applier:
         work = Work()
         if not self._open_transaction:
             work.add(b"BEGIN")
+            self._touched = {}
+        self._touch(work, batch)
         for by_binlog, runs in itertools.groupby(batch.runs, key=lambda run: bool(run.map.tail)):
             if by_binlog:
                 work.add(self._fitting(self._writer.statement(list(runs)), "a row event"))
@@ -145,6 +154,12 @@ class Applier:
             work.commit = [progress.advance(self._deployment, position, batch.transactions), b"COMMIT"]
         self._open_transaction = position is None
         return work
+
+    def _touch(self, work: Work, batch: Batch) -> None:
+        for table in {id(run.map): run.map for run in batch.runs}.values():
+            key, by_statements = (table.schema, table.table), not table.tail
+            if key not in self._touched or (by_statements and not self._touched[key]):
+                self._touched[key] = work.tables[key] = by_statements
 
     def _statements(self, work: Work, run: Run) -> None:
         if not self._by_sql:
@@ -171,31 +186,46 @@ class Applier:
     async def apply(self, work: Work) -> None:
         """Run what `prepare` made.
 
-        Raises Stop for what will not succeed if tried again, ConnectionLost and ServerError otherwise. After any
-        of them this connection is cut, and the transaction with it.
+        Raises Stop for what will not succeed if tried again, Altered when the target's tables are not those that the
+        rows were made for, ConnectionLost and ServerError otherwise. After any of them this connection is cut, and
+        the transaction with it.
         """
         try:
-            if work.checked:
-                for first, statements in work.packets():
-                    await self._checked(work, first, statements)
-                if work.commit:
-                    await self._conn.run(b";".join(work.commit), timeout=APPLY_LIMIT, count=len(work.commit))
-                return
-            for some in _packets(work.statements + work.commit, self._max_packet):
-                await self._conn.run(b";".join(some), timeout=APPLY_LIMIT, count=len(some))
+            await self._apply(work)
         except ConnectionLost:
             raise
-        except Stop:
+        except (Stop, Altered, ServerError) as error:
             self._conn.abandon()
-            raise
-        except ServerError as error:
-            self._conn.abandon()
-            if error.code in _RETRY:
+            if isinstance(error, Altered) or (isinstance(error, ServerError) and error.code in _RETRY):
+                raise
+            if self.guard is not None:
+                await self.guard.look(work.tables)
+            if isinstance(error, Stop):
                 raise
             detail = ""
             if error.code == 1105:
                 detail = " (the server's error log has the reason)"
             raise Stop(f"{error.message}{detail}", mend=_MENDS.get(error.code, "")) from None
+
+    async def _apply(self, work: Work) -> None:
+        if work.checked:
+            for first, statements in work.packets():
+                await self._checked(work, first, statements)
+        if not work.tables:
+            await self._run([] if work.checked else work.statements, work.commit)
+            return
+        asked = [question(key) for key in work.tables]
+        answers = await self._run([] if work.checked else work.statements, asked)
+        assert self.guard is not None
+        await self.guard.check(work.tables, answers[-len(asked) :])
+        await self._run(work.commit)
+
+    async def _run(self, *statements: list[bytes]) -> list[list[dict[str, Any]]]:
+        """In as few packets as they fit; the rows of each."""
+        answers: list[list[dict[str, Any]]] = []
+        for some in _packets([one for part in statements for one in part], self._max_packet):
+            answers += await self._conn.run(b";".join(some), timeout=APPLY_LIMIT, count=len(some))
+        return answers
 
     async def _checked(self, work: Work, first: int, statements: list[bytes]) -> None:
         """One packet of statements, none of which commits. Raises Stop where one did not find its rows."""
@@ -228,7 +258,8 @@ def _packets(statements: list[bytes], most: int) -> Iterator[list[bytes]]:
             some, size = [], 0
         some.append(statement)
         size += len(statement) + 1
-    yield some
+    if some:
+        yield some
 
 
 async def take_lock(conn: Connection, deployment: str) -> str:

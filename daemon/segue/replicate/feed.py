@@ -31,8 +31,9 @@ from segue.replicate.assembler import Assembler, Route, Stop
 from segue.replicate.ddl.event import Ddl
 from segue.replicate.ddl.gate import Gate
 from segue.replicate.dump import DumpRequest, DumpStream, format_description
+from segue.replicate.guard import Guard
 from segue.replicate.order import Order
-from segue.replicate.sides import BothSides
+from segue.replicate.sides import Beside, BothSides
 from segue.replicate.xa import Held
 from segue.sql import Connection, connect
 
@@ -65,6 +66,7 @@ class Feed:
         """With `turns` it runs beside a seed, by turns, and idempotently."""
         self.order = order
         self._turns = turns
+        self._beside = Beside(order)
         self._joint: Joint | None = None
         self.applied: GtidSet | MariaGtid | FilePosition | None = None
         self.transactions = 0
@@ -94,7 +96,7 @@ class Feed:
     # -- from outside --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until `end`, or raises Stop, BinlogError, ServerError, ConnectionLost. All before is applied then."""
+        """Until `end`, or raises Stop, Altered, BinlogError, ServerError, ConnectionLost. All before is applied then."""
         order = self.order
         self._applier = await Applier.open(order.target, order.target_where, order.deployment)
         self._source: Connection | None = None
@@ -112,7 +114,7 @@ class Feed:
             await self._applier.describe(await format_description(self._request(flavour, None)))
             self._sides = BothSides(order, (self._source, flavour), self._applier, self._behind_ddl,
                                    self._joint.tables if self._joint else None)  # fmt: skip
-            self._planner = await self._sides.plan()
+            await self._plan()
             self._assembler = Assembler(position, self._route, order.mapping,
                                         1 if self._careful else BATCH_BYTES,
                                         Held(await held.read(self._applier.connection, order.deployment)))  # fmt: skip
@@ -130,6 +132,7 @@ class Feed:
                 stream.close()
             if self._source is not None:
                 await self._source.close()
+            self._beside.abandon()
             if self._end.is_set() and not self._applier.connection.closed:
                 await self._applier.close()
             else:
@@ -221,6 +224,10 @@ class Feed:
             str(uuid.UUID(bytes=seed[:16])),
             position,
         )
+
+    async def _plan(self, schemas: set[str] | None = None) -> None:
+        self._planner = await self._sides.plan(schemas)
+        self._applier.guard = Guard(self._planner.target, self._beside, complete=self._joint is None)
 
     def _route(self, table: TableMap) -> Route | None:
         """The present plan's word; nothing for a table whose copy shows what comes now."""
@@ -362,7 +369,7 @@ class Feed:
             await self._joint.let_pass(ddl, self._applier.connection)
         else:
             await self._gate.let_pass(ddl)
-        self._planner = await self._sides.plan(ddl.statement.touched_schemas)
+        await self._plan(ddl.statement.touched_schemas)
         self._assembler.forget_tables()
         self._assembler.passed()
         self.hurry()

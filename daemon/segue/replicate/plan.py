@@ -16,6 +16,7 @@ from segue.flavour import Flavour
 from segue.replicate.assembler import Route, Stop
 from segue.replicate.routes import BySql, Reframed, Transcoded
 from segue.schema import Comparison, Mapping, Sides, Tables, compare
+from segue.schema.catalogue import Table
 from segue.schema.shape import Collations, from_event, wire
 
 MENDS = "Make the definitions fit (segue check shows each), map them in [[replicate.table]], or exclude the table"
@@ -63,6 +64,10 @@ class Planner:
                 dict.fromkeys(f.mend for f in made.blocked if f.mend)) or MENDS)  # fmt: skip
         self.paths[key] = made.path
         return self._route(event, made)
+
+    def target(self, table: tuple[str, str]) -> Table | None:
+        """The definition on the target, by its name there, that routes are made for."""
+        return self._target.get(table)
 
     def reached(self, position: Position) -> bool:
         """True once, when the stream has come to where the definitions were read: ask about each table again."""

@@ -18,6 +18,7 @@ from segue.ipc import Channel
 from segue.log import get_logger
 from segue.replicate.assembler import Stop
 from segue.replicate.feed import Feed
+from segue.replicate.guard import Altered
 from segue.replicate.order import Order
 
 log = get_logger("replicate")
@@ -156,7 +157,7 @@ class Replicator:
 
     async def _stream(self, order: Order, *, beside: bool = False) -> None:
         """Until it is told to end; `beside` a seed also when that is over."""
-        failures = 0
+        failures = altered = 0
         seeder = self._seeder
         while self._task is asyncio.current_task():
             turns = seeder.gate if seeder is not None and not seeder.over.is_set() else None
@@ -180,6 +181,13 @@ class Replicator:
                 if self._careful:
                     self._set("stopped", error)
                 self._careful = True
+            except Altered as error:
+                log.warning(error.message)
+                altered = altered + 1 if feed.batches == 0 else 1
+                wait = BACKOFF[0]
+                if altered > len(BACKOFF):  # it does not come to an end by itself
+                    self._set("stopped", error)
+                    wait = LOOK_AGAIN
             except BinlogError as error:
                 self._set("stopped", SegueError(f"the stream is not understood: {error}",
                                                 mend="See docs/operating.md; nothing behind it was applied"))  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from segue.binlog.positions import Position, parse
 from segue.errors import ConnectionLost, SegueError
@@ -14,6 +14,35 @@ from segue.replicate.order import Order
 from segue.replicate.plan import Planner
 from segue.schema import Sides, Tables, read_tables
 from segue.sql import Connection, connect, quote
+
+
+class Beside:
+    """The target's catalogue, on a connection that is kept."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._conn: Connection | None = None
+
+    async def _alive(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            self._conn = await connect(self._order.target, where=self._order.target_where, program="segue-replicate")
+            await self._conn.query("SET SESSION wait_timeout = 31536000")  # the most there is; it may have nothing to do
+        return self._conn
+
+    async def tables(self, tables: Collection[tuple[str, str]]) -> Tables:
+        return await read_tables(await self._alive(), self._order.mapping.inverse(), tables=tables)
+
+    async def triggers(self, tables: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        schemas, names = (", ".join(quote(n) for n in sorted(set(part))) for part in zip(*tables, strict=True))
+        rows = await (await self._alive()).query(
+            "SELECT DISTINCT EVENT_OBJECT_SCHEMA AS s, EVENT_OBJECT_TABLE AS t FROM information_schema.TRIGGERS"
+            f" WHERE EVENT_OBJECT_SCHEMA IN ({schemas}) AND EVENT_OBJECT_TABLE IN ({names})"
+        )
+        return {(str(r["s"]), str(r["t"])) for r in rows} & set(tables)
+
+    def abandon(self) -> None:
+        if self._conn is not None:
+            self._conn.abandon()
 
 
 class BothSides:

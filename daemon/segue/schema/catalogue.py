@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -184,36 +185,41 @@ _PARTITIONS: Final = (
 )
 
 
-async def read_tables(conn: Connection, selection: Wanted, schemas: set[str] | None = None) -> Tables:
-    """All base tables that `selection` wants, by (schema, table); only within `schemas` when given."""
+async def read_tables(
+    conn: Connection, selection: Wanted, schemas: set[str] | None = None, tables: Collection[tuple[str, str]] = (),
+) -> Tables:  # fmt: skip
+    """All base tables that `selection` wants, by (schema, table); only within `schemas`, or only `tables`, when given."""
+    if tables:
+        schemas = {schema for schema, _ in tables}
     names = [str(r["s"]) for r in await conn.query("SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA")]
     wanted = [n for n in names if selection.wants_schema(n) and (schemas is None or n in schemas)]
     if not wanted:
         return {}
     flavour = await detect(conn)
     listed = ",".join(quote(n) for n in wanted)
+    few = ",".join(quote(n) for n in {table for _, table in tables})
 
-    async def ask(statement: str, column: str = "TABLE_SCHEMA") -> list[dict[str, Any]]:
-        return await conn.query(statement.format(f"{column} IN ({listed})"))
+    async def ask(statement: str, column: str = "TABLE_SCHEMA", table: str = "TABLE_NAME") -> list[dict[str, Any]]:
+        return await conn.query(statement.format(f"{column} IN ({listed})" + (f" AND {table} IN ({few})" if few else "")))
 
-    tables = await ask(_TABLES)
+    found = await ask(_TABLES)
     columns: dict[tuple[str, str], list[Column]] = defaultdict(list)
     for row in await ask(_COLUMNS):
         columns[row["s"], row["t"]].append(_column(row, flavour))
     keys = _keys(await ask(_KEYS))
     foreign = _foreign(await ask(_FOREIGN, "CONSTRAINT_SCHEMA"), await ask(_FOREIGN_COLUMNS))
     triggers: dict[tuple[str, str], list[Trigger]] = defaultdict(list)
-    for row in await ask(_TRIGGERS, "EVENT_OBJECT_SCHEMA"):
+    for row in await ask(_TRIGGERS, "EVENT_OBJECT_SCHEMA", "EVENT_OBJECT_TABLE"):
         triggers[row["s"], row["t"]].append(Trigger(_text(row["name"]), _text(row["w"])))
     # On MariaDB this question opens every table, so it is asked only where the first one saw a partitioned table.
-    partitioned = any("partitioned" in _text(r["options"] or "") for r in tables)
+    partitioned = any("partitioned" in _text(r["options"] or "") for r in found)
     partitions = {
         (r["s"], r["t"]): f"{_text(r['m'])}({_text(r['e'] or '')})" for r in (await ask(_PARTITIONS) if partitioned else ())
     }
     out: Tables = {}
-    for r in tables:
+    for r in found:
         key = (str(r["s"]), str(r["t"]))
-        if selection.wants(*key):
+        if selection.wants(*key) and (not tables or key in tables):
             mine = keys.get(key, [])
             out[key] = Table(
                 *key, r["engine"], tuple(columns[key]), tuple(k for k in mine if k.unique),
