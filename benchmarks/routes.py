@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +22,28 @@ from lab.fetch import rootfs
 from lab.server import free_port
 from segue.config import Endpoint
 from segue.flavour import detect
+from segue.proxy.certificate import ensure_certificate
 from segue.sql import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What clients with TLS need: `folder` has client-key.pem, client-cert.pem and cacert.pem as sysbench wants them;
+    `cert` and `key` are for whoever ends TLS."""
+
+    folder: Path
+    cert: Path
+    key: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Tls:
+        """A new self-signed certificate that serves as all of them: nobody here checks who the other one is."""
+        folder.mkdir(parents=True)
+        cert, key = ensure_certificate(folder)
+        shutil.copy(key, folder / "client-key.pem")
+        for name in ("client-cert.pem", "cacert.pem"):
+            shutil.copy(cert, folder / name)
+        return cls(folder, cert, key)
 
 
 class Route(ABC):
@@ -28,9 +51,10 @@ class Route(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, folder: Path, server: Server) -> None:
+    def __init__(self, folder: Path, server: Server, tls: Tls | None = None) -> None:
         self.folder = folder / self.name
         self.server = server
+        self.tls = tls
         self.port = server.port
 
     @abstractmethod
@@ -69,8 +93,8 @@ class _Program(Route):
     arguments: ClassVar[tuple[str, ...]]
     version_flag: ClassVar[str] = "--version"
 
-    def __init__(self, folder: Path, server: Server) -> None:
-        super().__init__(folder, server)
+    def __init__(self, folder: Path, server: Server, tls: Tls | None = None) -> None:
+        super().__init__(folder, server, tls)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -155,6 +179,9 @@ class Router(_Program):
     def configuration(self) -> str:
         root = rootfs("router") / "rootfs"
         plugins = next(root.glob("usr/lib/**/routing.so")).parent
+        client = "client_ssl_mode=DISABLED"
+        if self.tls is not None:
+            client = f"client_ssl_mode=REQUIRED\nclient_ssl_cert={self.tls.cert}\nclient_ssl_key={self.tls.key}"
         return f"""
 [DEFAULT]
 logging_folder={self.folder}
@@ -171,7 +198,7 @@ bind_port={self.port}
 destinations={self.server.host}:{self.server.port}
 routing_strategy=first-available
 protocol=classic
-client_ssl_mode=DISABLED
+{client}
 server_ssl_mode=DISABLED
 max_connect_errors=1000000
 """
@@ -182,13 +209,13 @@ class Segue(Route):
 
     name = "segue"
 
-    def __init__(self, folder: Path, server: Server) -> None:
-        super().__init__(folder, server)
+    def __init__(self, folder: Path, server: Server, tls: Tls | None = None) -> None:
+        super().__init__(folder, server, tls)
         self._rig: ProxyRig | None = None
 
     async def open(self) -> None:
         self.folder.mkdir(parents=True)
-        rig = ProxyRig(self.folder)
+        rig = ProxyRig(self.tls.folder if self.tls else self.folder)
         endpoint = Endpoint(host=self.server.host, port=self.server.port, user="segue", password=SecretStr(SEGUE_PASSWORD),
                             tls="disabled")  # fmt: skip
         conn = await connect(endpoint, where="the server", program="benchmark")

@@ -41,9 +41,9 @@ def settings(flavour: Flavour) -> dict[str, str | int]:
     return {skip: 1, "binlog_expire_logs_seconds": 7200}
 
 
-def start(lab: Lab, flavour: Flavour, name: str, **kw: Any) -> Server:
-    """A server with production's durability, running."""
-    return lab.start(flavour, name, options=settings(flavour), **kw)
+def start(lab: Lab, flavour: Flavour, name: str, more: dict[str, str | int] | None = None, **kw: Any) -> Server:
+    """A server with production's durability, running; `more` are options of its own."""
+    return lab.start(flavour, name, options=settings(flavour) | (more or {}), **kw)
 
 
 def clone(lab: Lab, source: Server, name: str, **kw: Any) -> Server:

@@ -13,13 +13,14 @@ from lab.fetch import rootfs, sysbench_script
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where sysbench connects to. TLS is off: the benchmarks compare forwarding, not encryption."""
+    """Where sysbench connects to; `tls` is a folder with the key and certificates that it reads, None without TLS."""
 
     port: int
     user: str
     password: str
     host: str = "127.0.0.1"
     database: str = "sbtest"
+    tls: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Sysbench:
     def command(self, script: str, target: Target, verb: str, options: dict[str, str | int]) -> list[str]:
         settings: dict[str, str | int] = {
             "db-driver": "mysql", "mysql-host": target.host, "mysql-port": target.port, "mysql-user": target.user,
-            "mysql-password": target.password, "mysql-db": target.database, "mysql-ssl": "off",
+            "mysql-password": target.password, "mysql-db": target.database, "mysql-ssl": "on" if target.tls else "off",
             "tables": self.tables, "table-size": self.size, "percentile": 95,
         }  # fmt: skip
         given = [f"--{key}={value}" for key, value in (settings | options).items()]
@@ -79,7 +80,7 @@ class Sysbench:
         """Start it; `finish` waits for it. Option names with _ for -."""
         named = {key.replace("_", "-"): value for key, value in options.items()}
         return subprocess.Popen(
-            self.command(script, target, verb, named), env=_environment(), text=True,
+            self.command(script, target, verb, named), env=_environment(), text=True, cwd=target.tls,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
