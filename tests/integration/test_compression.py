@@ -155,3 +155,5 @@ def test_compressed_clients(shop: Any, flavour: str, tmp_path: Path) -> None:
         assert relay.down < 100_000, (found.argv[-1], relay.down)
         relay.close()
     plain.close()
+    # A compressed hop must not be offered to the compiled path, which reads the protocol's own bytes.
+    assert "Exception in callback" not in shop.deployment.log.read_text(), shop.deployment.tail()

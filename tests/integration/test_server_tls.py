@@ -19,7 +19,7 @@ pytestmark = pytest.mark.servers
 async def through(tmp_path: Path, server: Any, mode: str, ca: Path, host: str = "127.0.0.1") -> str:
     """The cipher of the server's hop for a client that comes in plain; the error's text when it is not let in."""
     rig = ProxyRig(tmp_path)
-    rig.side = lambda one, name, _tls: {  # type: ignore[method-assign, misc]
+    rig.side = lambda one, name, _tls, _tracked: {  # type: ignore[method-assign, misc]
         "name": name, "host": host, "port": one.port, "user": "x", "tls": mode, "tls_ca": str(ca),
     }  # fmt: skip
     await rig.start(server)

@@ -40,11 +40,12 @@ class Phase(IntEnum):
 class SessionBase:
     """State of one client. All methods run in the worker's loop."""
 
-    __slots__ = ("_effects", "_full", "_infile_rest", "_kept", "_login", "_paused", "_preparing", "_skip", "address", "answer",
-                 "asking", "backend_id", "client", "client_tls", "client_write", "connection_id", "cursors", "echo",
-                 "fast", "greeting", "held", "last_statement", "local", "long_data", "mapped", "moved", "next_id", "pair", "peer", "phase", "reason",
-                 "secret", "server", "server_tls", "server_version", "server_write", "side", "since", "spare", "state", "streak", "touched",
-                 "tracked", "tracker", "user", "watched", "worker")  # fmt: skip
+    __slots__ = ("_effects", "_full", "_infile_rest", "_kept", "_login", "_paused", "_preparing", "_skip", "address",
+                 "answer", "armable", "asking", "backend_id", "client", "client_tls", "client_write", "compressed",
+                 "connection_id", "cursors", "echo", "fast", "greeting", "held", "last_statement", "local", "long_data",
+                 "mapped", "moved", "next_id", "pair", "peer", "phase", "reason", "secret", "server", "server_tls",
+                 "server_version", "server_write", "side", "since", "spare", "state", "streak", "touched", "tracked",
+                 "tracker", "user", "watched", "worker")  # fmt: skip
 
     def __init__(self, worker: Worker, peer: Address, local: Address) -> None:
         self.worker = worker
@@ -64,6 +65,9 @@ class SessionBase:
         """The side that `server` is a connection to."""
         self.fast = False
         """May the fast path be taken: logged in, nobody holds, no packet half sent, no statement state."""
+        self.armable = False
+        """May it go into the compiled path then: its sockets carry the protocol's own bytes."""
+        self.compressed = False
         self.pair: Pair | None = None
         """Its place in the compiled path; `settle` before anything here is looked at or touched."""
         self.streak = 0
@@ -127,6 +131,11 @@ class SessionBase:
         """Leave the compiled path: the tracker is up to date and the transports are ours again."""
         if self.pair is not None and self.worker.pump is not None:
             self.worker.pump.disarm(self)
+
+    @property
+    def coded(self) -> bool:
+        """The bytes of a socket are not the protocol's: TLS on either hop, or compression."""
+        return self.client_tls is not None or self.server_tls is not None or self.compressed
 
     @property
     def renumbers(self) -> bool:
@@ -194,6 +203,7 @@ class SessionBase:
 
     def may_be_fast(self) -> None:
         worker = self.worker
-        plain = self.phase == Phase.COMMAND and self.server_tls is None and self.asking is None and not self.tied_up
+        plain = self.phase == Phase.COMMAND and self.asking is None and not self.tied_up
         self.fast = plain and not worker.watching and self.tracker.state != reply.INFILE
+        self.armable = self.fast and worker.pump is not None and not self.coded
         self.watched = worker.holding or not self.tracked or bool(self.last_statement or self._effects or self._preparing)

@@ -112,6 +112,6 @@ def compress(session: Session, algorithm: Algorithm) -> None:
     """From now on this client's hop is compressed. The OK that ends the login has gone out before, as it is."""
     hop = CompressedHop(session, algorithm)
     session.client.set_protocol(hop)
-    session.client, session.client_write = hop, hop.write
+    session.client, session.client_write, session.compressed = hop, hop.write, True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from segue.proxy.look import plain
@@ -41,9 +42,15 @@ def quiet(session: Session, data: bytes) -> bytes | None:
 
 def client_chunk(session: Session, data: bytes) -> None:
     """Bytes of the client."""
-    if session.client_tls is not None:
-        session.guarded(session.from_client_tls, data)
-        return
+    tls = session.client_tls
+    if tls is not None:
+        try:
+            data = tls.feed(data)
+        except ssl.SSLError as error:
+            session.broken(error)
+            return
+        if not data:
+            return
     # The fast path: one whole command that leaves no state behind, nothing under way, nobody holds.
     if session.fast and session.tracker.state == 0 and len(data) > 4:
         command = data[4]
@@ -64,9 +71,16 @@ def client_chunk(session: Session, data: bytes) -> None:
 
 def server_chunk(session: Session, data: bytes) -> None:
     """Bytes of the server."""
-    if session.phase != 2 or session.server_tls is not None or session.asking is not None or (
-        session.mapped is not None and session.renumbers
-    ):
+    tls = session.server_tls
+    if tls is not None:
+        try:
+            data = tls.feed(data)
+        except ssl.SSLError as error:
+            session.broken(error)
+            return
+        if not data:
+            return
+    if session.phase != 2 or session.asking is not None or (session.mapped is not None and session.renumbers):
         session.guarded(session.from_server, data)
         return
     tracker = session.tracker
@@ -80,9 +94,9 @@ def server_chunk(session: Session, data: bytes) -> None:
     if tracker.state == 0:
         if session.watched:
             session.reply_ended()
-        elif session.fast and session.worker.pump is not None:
+        elif session.armable:
             session.streak += 1
-            if session.streak >= PLAIN_REPLIES:
+            if session.streak >= PLAIN_REPLIES and session.worker.pump is not None:
                 session.worker.pump.arm_soon(session)
 
 

@@ -52,7 +52,7 @@ class Pump:
 
     def _arm(self, session: Session, tries: int) -> None:
         tracker = session.tracker
-        if not session.fast or session.watched or session.pair is not None or session.client_tls is not None:
+        if not session.fast or not session.armable or session.watched or session.pair is not None:
             return
         if session.worker.watching or session.renumbers:
             return

@@ -189,11 +189,7 @@ class Session(Commands):
             raise ProtocolError("the client spoke before the greeting")
 
     def from_server(self, data: bytes) -> None:
-        """Bytes of the server off the hot path: during login, over TLS, or an answer to our own command."""
-        if self.server_tls is not None:
-            data = self.server_tls.feed(data)
-            if not data:
-                return
+        """Bytes of the server off the hot path: during login, or an answer to our own command."""
         if self.asking is not None:
             if self.asking.feed(data):
                 asking, self.asking = self.asking, None

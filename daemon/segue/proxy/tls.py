@@ -39,14 +39,19 @@ class TlsPipe:
         self._in.write(data)
         if not self.ready and not self._handshake():
             return b""
-        parts: list[bytes] = []
-        try:
-            while part := self._object.read(_READ):
-                parts.append(part)
-        except ssl.SSLWantReadError:
-            pass
+        first = self._read()
+        parts = [first]
+        while parts[-1] and (self._in.pending or self._object.pending()):  # a record in pieces, or several
+            parts.append(self._read())
         self._flush()
-        return b"".join(parts)
+        return first if len(parts) == 1 else b"".join(parts)
+
+    def _read(self) -> bytes:
+        """What one record holds, nothing when there is no whole one. Raises ssl.SSLError."""
+        try:
+            return self._object.read(_READ)
+        except ssl.SSLWantReadError:
+            return b""
 
     def write(self, data: bytes) -> None:
         if not self.ready:
