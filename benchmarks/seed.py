@@ -111,6 +111,8 @@ def run_program(*argv: str, env: dict[str, str] | None = None, **kw: Any) -> Non
 def segue(_lab: Lab, blue: Server, green: Server, folder: Path, throttle: str) -> Callable[[], None]:
     blue.sql("DROP DATABASE IF EXISTS segue")  # of the run before: this is another deployment
     deployment = Deployment(folder, blue, green, replicate=f"[seed]\n{throttle}")
+    text = deployment.config.read_text()
+    deployment.config.write_text(text.replace('user = "segue"', 'user = "segue"\ntls = "disabled"'))  # nor has mydumper
     deployment.launch()
     deployment.wait_for(lambda s: s["phase"] == "unseeded", 120)
 
@@ -142,8 +144,8 @@ def mysqldump(_lab: Lab, blue: Server, green: Server, _folder: Path, _throttle: 
     def go() -> None:
         first = subprocess.Popen(
             [*dump.argv, "--no-defaults", "--host=127.0.0.1", f"--port={blue.port}", "--user=root", "--single-transaction",
-             "--set-gtid-purged=OFF", SCHEMA], stdout=subprocess.PIPE, env=dump.environment())  # fmt: skip
-        second = subprocess.run([*client.argv, "--host=127.0.0.1", f"--port={green.port}", "--user=root", SCHEMA],
+             "--set-gtid-purged=OFF", "--ssl-mode=DISABLED", SCHEMA], stdout=subprocess.PIPE, env=dump.environment())  # fmt: skip
+        second = subprocess.run([*client.argv, "--host=127.0.0.1", f"--port={green.port}", "--user=root", "--ssl-mode=DISABLED", SCHEMA],
                                 stdin=first.stdout, env=client.environment(), check=False)  # fmt: skip
         if first.wait() or second.returncode:
             raise SystemExit("mysqldump | mysql failed")

@@ -16,7 +16,7 @@ from lab import Server
 from segue.binlog.positions import GtidSet, MariaGtid, parse
 from segue.config import Endpoint
 from segue.copy.lane import read_chunk
-from segue.copy.lines import SOURCE_SESSION
+from segue.copy.lines import SOURCE_SESSION, Form
 from segue.copy.seeder import barrier
 from segue.flavour import detect
 from segue.replicate import progress
@@ -99,10 +99,10 @@ async def test_a_chunk_waits_until_what_was_applied_can_be_seen(
         await progress.initialise(target, "trap", "x", position.text(), 1)
         # The stream has it, and could have applied it; a copy that reads now would undo it.
         assert writer.is_alive()
-        assert await read_chunk(source, "v", "shop.t", "TRUE") == (1, b"old")
+        assert await read_chunk(source, Form("v", ""), "shop.t", "TRUE") == (1, b"old")
         began = time.monotonic()
         await barrier(plain, flavour, target, "trap")
-        assert await read_chunk(source, "v", "shop.t", "TRUE") == (1, b"new")
+        assert await read_chunk(source, Form("v", ""), "shop.t", "TRUE") == (1, b"new")
         assert time.monotonic() - began < HELD + 20
     finally:
         for conn in (source, plain, target):

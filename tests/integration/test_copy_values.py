@@ -65,14 +65,14 @@ async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: b
         made = form(TableMapping(table, table), both[0][table], both[1][table], flavour.exact_real, replace=not stream)
         copied = 0
         if stream:
-            async for count, lines in stream_lines(source, made.line, name(*table), 1000):
-                await load(target, made.load, lines, count)
+            async for count, lines in stream_lines(source, made, name(*table), 1000):
+                await load(target, made, lines, count)
                 copied += count
         else:
             key = walk_key(both[0][table])
             assert key is not None
-            copied, lines = await read_chunk(source, made.line, name(*table), key.where(None, None))
-            await load(target, made.load, lines, copied)
+            copied, lines = await read_chunk(source, made, name(*table), key.where(None, None))
+            await load(target, made, lines, copied)
         return copied
     finally:
         await lane.close()

@@ -103,18 +103,17 @@ class Joint:
         return self._overlap.convert(batch)
 
     def _columns(self, table: TableMap) -> Columns:
+        """By the target's catalogue, since a table map that is made for the target has no names."""
         name = (table.schema, table.table)
         found = next((r for r in self._records if self._mapping.table(*r.name).target == name), None)
-        source = self._source.get(found.name) if found is not None else None
-        if found is None or source is None or not table.names:
-            return None, ()
-        if found.whole:
+        if found is not None and found.whole:
             return (), ()
+        source, target = self._source.get(found.name) if found is not None else None, self._target.get(name)
+        if found is None or source is None or target is None or len(target.columns) != len(table.types):
+            return None, ()
         mapping, walk = self._mapping.table(*found.name), walk_key(source)
-        here = {n.lower(): i for i, n in enumerate(table.names)}
-        there = self._target.get(name)
-        made = {c.name.lower() for c in there.columns if c.generated} if there is not None else set()
-        carried = [mapping.column(c.name) for c in source.columns if not c.generated]
-        needed = tuple(here[c] for c in carried if c in here and c not in made)
+        here = {c.name.lower(): n for n, c in enumerate(target.columns)}
+        carried = [here.get(mapping.column(c.name) or "") for c in source.columns if not c.generated]
+        needed = tuple(n for n in carried if n is not None and not target.columns[n].generated)
         places = [here.get(mapping.column(c.name) or "") for c in walk.columns] if walk is not None else [None]
         return None if None in places else tuple(p for p in places if p is not None), needed

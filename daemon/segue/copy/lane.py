@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from asyncmy import errors as driver_errors
 
 from segue.config import Endpoint
-from segue.copy.lines import SOURCE_SESSION, TARGET_SESSION
+from segue.copy.lines import MOST_WARNINGS, SOURCE_SESSION, TARGET_SESSION, Form
 from segue.errors import ConnectionLost, SegueError, ServerError
 from segue.sql import Connection, connect, quote
 
@@ -24,6 +25,10 @@ PIECE: Final = 1 << 20
 """Bytes per packet of LOAD DATA."""
 _COM_QUERY: Final = 3
 _LOCK_WAIT: Final = 15
+MAX_ROWS: Final = 60_000
+"""In one chunk: a note about each must be less than the server keeps."""
+_CUT: Final = frozenset({1260, 1301})
+_COLUMN: Final = re.compile(r"for column (?:'([^']+)'|(?:`[^`]*`\.)*`([^`]*)`)")
 READ_LIMIT: Final = 600.0
 """Seconds that one statement of the copy may take."""
 
@@ -101,26 +106,30 @@ class Lane:
         self._source = self._target = None
 
 
-async def read_chunk(conn: Connection, line: str, table: str, where: str) -> tuple[int, bytes]:
+async def read_chunk(conn: Connection, form: Form, table: str, where: str) -> tuple[int, bytes]:
     """Number of rows, and their lines. Raises TooLarge when the source could not put them into one value."""
     rows, warnings = await conn.warned(
-        f"SELECT COUNT(*) AS n, GROUP_CONCAT({line} SEPARATOR '\\n') AS t FROM {table} WHERE {where}",
+        f"SELECT COUNT(*) AS n, GROUP_CONCAT({form.line} SEPARATOR '\\n') AS t FROM {table} WHERE {where}",
         timeout=READ_LIMIT,
     )
     count, text = int(rows[0]["n"]), rows[0]["t"]
     if warnings:
-        raise TooLarge(f"{table}: a chunk of {count} rows does not fit max_allowed_packet of the source")
+        found = await _warnings(conn, form)
+        if any(code in _CUT for code, _ in found):
+            raise TooLarge(f"{table}: a chunk of {count} rows does not fit max_allowed_packet of the source")
+        if found:
+            raise ServerError(0, f"{table} cannot be read as it is: {found[0][1]} ({found[0][0]})", where=conn.where)
     if text is None:
         return count, b""
     return count, text if isinstance(text, bytes) else text.encode()
 
 
-async def stream_lines(conn: Connection, line: str, table: str, size: int) -> AsyncIterator[tuple[int, bytes]]:
+async def stream_lines(conn: Connection, form: Form, table: str, size: int) -> AsyncIterator[tuple[int, bytes]]:
     """All rows of a table, in pieces of about `size` bytes of lines, from one consistent read."""
     raw: Any = conn.raw
     count, held, parts = 0, 0, []
     try:
-        await raw.query(f"SELECT {line} AS t FROM {table}", unbuffered=True)
+        await raw.query(f"SELECT {form.line} AS t FROM {table}", unbuffered=True)
         result = raw._result
         while True:
             row = await result._read_rowdata_packet_unbuffered()
@@ -133,7 +142,7 @@ async def stream_lines(conn: Connection, line: str, table: str, size: int) -> As
             count += 1
             held += len(text) + 1
             parts.append(text if isinstance(text, bytes) else text.encode())
-            if held >= size:
+            if held >= size or count >= MAX_ROWS // max(1, len(form.computed)):
                 yield count, b"\n".join(parts)
                 count, held, parts = 0, 0, []
     except (driver_errors.MySQLError, OSError, EOFError) as error:
@@ -142,7 +151,7 @@ async def stream_lines(conn: Connection, line: str, table: str, size: int) -> As
         yield count, b"\n".join(parts)
 
 
-async def load(conn: Connection, statement: str, lines: bytes, count: int) -> None:
+async def load(conn: Connection, form: Form, lines: bytes, count: int) -> None:
     """Give lines to LOAD DATA inside the present transaction.
 
     Raises ServerError when the target refuses, or has anything to say about a value: LOCAL turns errors about
@@ -151,7 +160,7 @@ async def load(conn: Connection, statement: str, lines: bytes, count: int) -> No
     raw: Any = conn.raw
     try:
         async with asyncio.timeout(READ_LIMIT):
-            await raw._execute_command(_COM_QUERY, statement)
+            await raw._execute_command(_COM_QUERY, form.load)
             packet = await raw.read_packet()
             if not packet.is_load_local_packet():
                 raise ServerError(0, "it did not ask for the rows of LOAD DATA", where=conn.where)
@@ -169,12 +178,26 @@ async def load(conn: Connection, statement: str, lines: bytes, count: int) -> No
         raise
     except (driver_errors.MySQLError, OSError, EOFError) as error:
         raise conn.translate(error) from None
-    _judge(answer.get_all_data(), count, conn.where, await _warning(conn))
+    told = answer.get_all_data()
+    found = [] if told.endswith(b"Warnings: 0") else await _warnings(conn, form)
+    _judge(told, count, conn.where, f"{found[0][1]} ({found[0][0]})" if found else "")
 
 
-async def _warning(conn: Connection) -> str:
-    rows = await conn.query("SHOW WARNINGS LIMIT 1")
-    return "" if not rows else f"{rows[0]['Message']} ({rows[0]['Code']})"
+async def _warnings(conn: Connection, form: Form) -> list[tuple[int, str]]:
+    """Code and text of what the server has to say of the last statement, but for columns that it computes itself.
+
+    Raises ServerError when there is more than it keeps: then what is not known could be a row that is not what it was.
+    """
+    rows = await conn.query(f"SHOW WARNINGS LIMIT {MOST_WARNINGS}")
+    if len(rows) >= MOST_WARNINGS:
+        raise ServerError(0, f"more than {MOST_WARNINGS} warnings about one chunk", where=conn.where,
+                          mend="Make seed.chunk_bytes smaller")  # fmt: skip
+    found = [(int(r["Code"]), _text(r["Message"])) for r in rows]
+    return [w for w in found if (at := _COLUMN.search(w[1])) is None or (at[1] or at[2]).lower() not in form.computed]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _judge(ok: bytes, count: int, where: str, warning: str) -> None:

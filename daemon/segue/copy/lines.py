@@ -18,12 +18,15 @@ from segue.schema.catalogue import Column, Table
 from segue.schema.mapping import TableMapping
 from segue.sql import name, quote
 
+MOST_WARNINGS: Final = 65_535
+"""What a server keeps of one statement at most."""
 SOURCE_SESSION: Final = (
     "SET SESSION time_zone = '+00:00', sql_mode = '', group_concat_max_len = @@max_allowed_packet",
+    f"SET SESSION max_error_count = {MOST_WARNINGS}",
     "SET character_set_connection = binary, character_set_results = binary",
 )
 TARGET_SESSION: Final = (
-    "SET SESSION time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0",
+    f"SET SESSION time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0, max_error_count = {MOST_WARNINGS}",
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'",
 )
 _BARE: Final = frozenset(
@@ -46,6 +49,8 @@ class Form:
     """Expression over a row of the source: its line, without the line's end."""
     load: str
     """The LOAD DATA statement; the file's name in it means nothing."""
+    computed: frozenset[str] = frozenset()
+    """Columns of either side, lower case, that a server computes: what it has to say about their values is no matter."""
 
 
 def form(
@@ -73,7 +78,8 @@ def form(
         " CHARACTER SET binary FIELDS TERMINATED BY ',' ENCLOSED BY '\\'' ESCAPED BY '\\\\'"
         f" LINES TERMINATED BY '\\n' ({', '.join(places)}){tail}"
     )
-    return Form(_joined(fields), load)
+    computed = {c.name.lower() for c in (*source.columns, *target.columns) if c.generated}
+    return Form(_joined(fields), load, frozenset(computed))
 
 
 def _joined(fields: Iterable[str]) -> str:

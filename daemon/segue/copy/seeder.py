@@ -38,6 +38,8 @@ log = get_logger("seed")
 RETRY: Final = 1.0
 LOOK: Final = 0.1
 BARRIER_LIMIT: Final = 10.0
+_SWITCHED_ON: Final = ("local_infile", "log_bin_trust_function_creators")
+"""For the time of the seed, on the target: rows by LOAD DATA LOCAL; functions and triggers without SUPER (1419)."""
 STREAM_AT_LEAST: Final = 0.2
 """Seconds of a turn of the stream that has nothing to do."""
 
@@ -144,6 +146,11 @@ class Seeder:
                 self.error = shown
                 self.report.error = shown
                 await asyncio.sleep(RETRY)
+            except Exception as error:  # a fault of ours: it must be seen, and not be a seed that stands still
+                log.exception("the seed met what it does not know and will be taken up again")
+                self.error = self.report.error = SegueError(f"an unexpected {type(error).__name__}: {error}",
+                                                            mend="The log has more; please report it")  # fmt: skip
+                await asyncio.sleep(RETRY)
             finally:
                 for conn in (self._source, self._target):
                     if conn is not None:
@@ -197,12 +204,13 @@ class Seeder:
                           mend="SET GLOBAL binlog_row_image = 'FULL'; there, and end the sessions that began before")  # fmt: skip
         restore = found.restore
         if "local_infile" not in restore:
-            now = str(await target.value("SELECT @@GLOBAL.local_infile"))
-            restore = restore | {"local_infile": now} | await there.overlap_globals(target)
+            now = {n: str(await target.value(f"SELECT @@GLOBAL.{n}")) for n in _SWITCHED_ON}
+            restore = restore | now | await there.overlap_globals(target)
             await record.update(target, terms.deployment, restore_values=restore)
             found.restore = restore
-        if str(await target.value("SELECT @@GLOBAL.local_infile")) == "0":
-            await target.query("SET GLOBAL local_infile = 1")
+        for variable in _SWITCHED_ON:
+            if str(await target.value(f"SELECT @@GLOBAL.{variable}")) == "0":
+                await target.query(f"SET GLOBAL {variable} = 1")
         if found.state == "new":
             self.report.state = "planning"
             await self._plan(found, flavour, there)

@@ -9,13 +9,12 @@ from typing import Final
 from segue.copy import record
 from segue.copy.gate import Gate
 from segue.copy.keys import Bound, WalkKey
-from segue.copy.lane import Lane, TooLarge, load, read_chunk
+from segue.copy.lane import MAX_ROWS, Lane, TooLarge, load, read_chunk
 from segue.copy.lines import Form
 from segue.copy.record import Chunk, TableRecord
 from segue.errors import ConnectionLost, SegueError
 from segue.sql import Connection, name
 
-MAX_ROWS: Final = 200_000
 _BOUND_LIMIT: Final = 120.0
 
 
@@ -33,7 +32,8 @@ class Walk:
         """The table is being copied anew: what was found for this walk must not be written any more."""
         self._chunk_bytes = chunk_bytes
         average = table.est_bytes // table.est_rows if table.est_rows else 200
-        self._rows = max(1, min(MAX_ROWS, chunk_bytes // max(average, 20)))
+        self._most = MAX_ROWS // max(1, len(form.computed))
+        self._rows = max(1, min(self._most, chunk_bytes // max(average, 20)))
         self._turn = asyncio.Lock()
         self._gaps: list[Chunk] = []
         self._numbers: list[float] = []
@@ -108,17 +108,17 @@ class Walk:
     async def _copy(self, lane: Lane, chunk: Chunk, deployment: str) -> None:
         source, target = await lane.source(), await lane.target()
         where = self.key.where(chunk.low, chunk.high)
-        count, lines = await read_chunk(source, self.form.line, name(*self.table.name), where)
+        count, lines = await read_chunk(source, self.form, name(*self.table.name), where)
         await target.query("START TRANSACTION")
         if count:
-            await load(target, self.form.load, lines, count)
+            await load(target, self.form, lines, count)
         chunk.rows, chunk.bytes = count, len(lines)
         await target.run(f"{record.chunk_done(deployment, self.table.name, chunk)}; COMMIT", count=2)
         self.table.rows += count
         self.table.bytes += len(lines)
         if count > 20:
             ideal = self._chunk_bytes * count // max(1, len(lines))
-            self._rows = max(1, min(MAX_ROWS, self._rows * 2, ideal))
+            self._rows = max(1, min(self._most, self._rows * 2, ideal))
 
     async def _split(self, lane: Lane, chunk: Chunk) -> None:
         """Cut a chunk that is too large in two, with a number between its own and the next."""

@@ -97,10 +97,10 @@ class WholeCopy:
         The target's table must be empty. What an attempt left is gone with the table when it is made again.
         """
         table.rows = table.bytes = 0
-        async for count, lines in stream_lines(source, form.line, name(*table.name), size):
+        async for count, lines in stream_lines(source, form, name(*table.name), size):
             await step()
             await target.query("START TRANSACTION")
-            await load(target, form.load, lines, count)
+            await load(target, form, lines, count)
             await target.query("COMMIT")
             table.rows += count
             table.bytes += len(lines)
