@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 
 from lab import tool
 from lab.deployment import APP_PASSWORD, SEGUE_PASSWORD
+from lab.server import free_port
 
 pytestmark = pytest.mark.servers
 PLUGINS = {
@@ -105,7 +107,10 @@ def logins(shop: Any, passwords: dict[str, str]) -> str:
 
 def test_found_nowhere(make_shop: Callable[..., Any], flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGUE_LOG_LEVEL", "debug")
-    shop = make_shop(flavour)
+    shop = make_shop(flavour, start=False)
+    port = free_port()
+    shop.deployment.config.write_text(shop.deployment.config.read_text() + f'http = "127.0.0.1:{port}"\n')
+    shop.deployment.start()
     made = accounts(shop, flavour)
     try:
         assert len(made) >= 2, made
@@ -120,6 +125,9 @@ def test_found_nowhere(make_shop: Callable[..., Any], flavour: str, monkeypatch:
         assert b'"level":"debug"' in places["log"], "this log is of no use here"
         for words in (("status",), ("check",)):
             places[" ".join(words)] = str(shop.deployment.segue(*words)[1]).encode()
+        for page in ("", "status", "healthz", "metrics"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}") as answer:
+                places[f"http /{page}"] = answer.read()
         running = processes(shop.deployment.process.pid)
         assert len(running) >= 3
         for pid in running:

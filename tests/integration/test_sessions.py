@@ -238,6 +238,10 @@ def stranger(shop: Any, flavour: str) -> Any:
             cursor.execute(f"CREATE USER stranger@'%' IDENTIFIED {how}")
             cursor.execute("GRANT SELECT ON shop.* TO stranger@'%'")
     pymysql.connect(host="127.0.0.1", port=shop.blue.port, user="stranger", password="unknown").close()
+    return stranger_again(shop)
+
+
+def stranger_again(shop: Any) -> Any:
     conn = pymysql.connect(host="127.0.0.1", port=shop.deployment.port, user="stranger", password="unknown",
                            database="shop", defer_connect=True)  # fmt: skip
     conn._connect_attrs["_client_name"] = "another"
@@ -325,3 +329,34 @@ async def test_a_release_that_is_asked_for_twice_moves_everybody_once(
             conn.close()
     finally:
         await rig.stop()
+
+
+HOOK = """#!/bin/sh
+touch {folder}/prepared
+for _ in $(seq 600); do test -e {folder}/connected && exit 0; sleep 0.1; done
+exit 1
+"""
+
+
+def test_a_stranger_that_comes_when_all_is_prepared_moves_too(make_shop: Callable[..., Any], flavour: str) -> None:
+    """As short connections do: none is there when the second passwords are given, one is when clients are held."""
+    shop = make_shop(flavour, start=False)
+    folder = shop.deployment.folder
+    hook = folder / "hook"
+    hook.write_text(HOOK.format(folder=folder))
+    hook.chmod(0o755)
+    shop.deployment.config.write_text(shop.deployment.config.read_text() + f'[hooks]\nbefore_pause = "{hook}"\ntimeout = 60.0\n')
+    shop.deployment.start()
+    stranger(shop, flavour).close()
+    reports: list[Any] = []
+    switch = threading.Thread(target=lambda: reports.append(shop.deployment.segue("switchover", "--timeout", "60", check=False)))
+    switch.start()
+    shop.deployment.wait_for(lambda _: (folder / "prepared").exists() or reports)
+    conn = stranger_again(shop)
+    (folder / "connected").touch()
+    switch.join(120)
+    code, report = reports[0]
+    assert (code, report.get("error")) == (0, None)
+    assert (report["dropped"], report["relocated"]) == (0, 1)
+    assert one(conn, "SELECT @@port") == shop.green.port
+    conn.close()

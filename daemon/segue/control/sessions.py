@@ -45,7 +45,8 @@ class SessionMoves:
             "seconds": 10.0,
         }
         result = _summed(await self._workers.ask("prepare", OPEN_LIMIT, **order))
-        strangers = {str(s["user"]) for s in result["failed"] if s["login_unknown"]}
+        # Users of short connections count as well: one that comes after this look has to be moved in the pause.
+        strangers = {str(s["user"]) for s in result["failed"] if s["login_unknown"]} | result["strangers"]
         if strangers:
             given = await self._seconds.give(target, strangers)
             if given:
@@ -95,6 +96,7 @@ def _summed(answers: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "prepared": sum(int(a.get("prepared", 0)) for a in answers),
         "failed": [s for a in answers for s in a.get("failed", ())],
+        "strangers": {str(u) for a in answers for u in a.get("strangers", ())},
     }
 
 

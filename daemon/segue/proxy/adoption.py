@@ -83,7 +83,9 @@ class Adoption:
         await asyncio.gather(*(self._prepare_one(s) for s in sessions))
         present = [s for s in self._worker.sessions if s.phase == Phase.COMMAND]
         failed = [self._named(s) for s in sessions if s.phase == Phase.COMMAND and s.spare is None]
-        return {"prepared": sum(1 for s in present if s.spare is not None), "failed": failed}
+        known = self._users | self._second | {u: s for u, s in self._stage2.items() if s}
+        return {"prepared": sum(1 for s in present if s.spare is not None), "failed": failed,
+                "strangers": [u for u in self._worker.credentials.strangers() if u not in known]}  # fmt: skip
 
     async def _prepare_one(self, session: Session) -> None:
         async with self._turns:

@@ -6,6 +6,7 @@ Never logged, never sent anywhere but to a server as its authentication asks. Co
 from __future__ import annotations
 
 import hmac
+import time
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -13,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from segue.wire import auth
 
 _PER_USER = 16
+_STRANGERS = 256
+_STRANGER_SECONDS = 600.0
 
 
 class Secret:
@@ -59,6 +62,7 @@ class Credentials:
 
     def __init__(self) -> None:
         self._known: dict[str, list[Secret]] = {}
+        self._strangers: dict[str, float] = {}
         self._key: rsa.RSAPrivateKey | None = None
 
     @property
@@ -72,11 +76,24 @@ class Credentials:
     def public_pem(self) -> bytes:
         return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
+    def not_learnt(self, user: str) -> None:
+        """A server has accepted a login of this user that taught nothing."""
+        self._strangers.pop(user, None)
+        self._strangers[user] = time.monotonic()
+        while len(self._strangers) > _STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
+
+    def strangers(self) -> list[str]:
+        """Users who came lately without teaching anything: they may come again at any moment, one in a move too."""
+        since = time.monotonic() - _STRANGER_SECONDS
+        return sorted(user for user, at in self._strangers.items() if at > since)
+
     def find(self, user: str, plugin: str, nonce: bytes, response: bytes) -> Secret | None:
         return next((s for s in self._known.get(user, ()) if s.fits(plugin, nonce, response)), None)
 
     def add(self, user: str, secret: Secret) -> Secret:
         """Keep a secret that a server has just accepted; the oldest of very many of one user goes."""
+        self._strangers.pop(user, None)
         known = self._known.setdefault(user, [])
         if secret.password is not None:
             for one in known:

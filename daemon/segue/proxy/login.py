@@ -215,8 +215,10 @@ class Login:
             secret = Secret(password=self._password.removesuffix(b"\0"))
             if self._plugin != auth.SHA2 or secret.fits(self._plugin, self._nonce, self._response):
                 return known.add(user, secret)
+        known.not_learnt(user)
         if (self._plugin == auth.NATIVE and len(self._response) == 20) or self._plugin == auth.SHA2:
-            return Secret(nonce=self._nonce, response=self._response)  # another client may yet tell the password
+            # Another client may yet tell the password, or the account row its hash.
+            return Secret(nonce=self._nonce, response=self._response)
         return None
 
     # -- the client ------------------------------------------------------------------------------------------

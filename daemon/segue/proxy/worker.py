@@ -95,7 +95,7 @@ class Worker:
             case "backend_id":
                 return {"id": self.backend_id(int(args["id"])) or 0}
             case "users":
-                return {"users": sorted({s.user for s in self.sessions if s.user})}
+                return {"users": sorted({s.user for s in self.sessions if s.user} | set(self.credentials.strangers()))}
             case "backend":
                 self.active, self._active_message = Backend(args["active"]), args["active"]
                 return None
