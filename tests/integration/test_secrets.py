@@ -114,7 +114,10 @@ def test_found_nowhere(make_shop: Callable[..., Any], flavour: str, monkeypatch:
     made = accounts(shop, flavour)
     try:
         assert len(made) >= 2, made
-        passwords = made | {"app": APP_PASSWORD, "segue": SEGUE_PASSWORD}
+        passwords = made | {"app": APP_PASSWORD, "segue": SEGUE_PASSWORD, "leak": "Secret-leak-" + os.urandom(6).hex()}
+        with shop.blue.connect(database="shop") as conn, conn.cursor() as cursor:  # both come by in the stream
+            cursor.execute("CREATE USER leak@'%%' IDENTIFIED BY %s", (passwords["leak"],))
+            cursor.execute("ALTER USER leak@'%%' IDENTIFIED BY %s", (passwords["leak"],))
         told = logins(shop, made | {"app": APP_PASSWORD})
         kept = pymysql.connect(host="127.0.0.1", port=shop.deployment.port, user="app", password=APP_PASSWORD)
         assert shop.deployment.segue("switchover")[1]["outcome"] == "done"
@@ -142,7 +145,7 @@ def test_found_nowhere(make_shop: Callable[..., Any], flavour: str, monkeypatch:
         print(flavour, len(unwanted), "spellings looked for in", len(places), "places,", sum(map(len, places.values())), "bytes")
         assert not hits
     finally:
-        for name in made:
+        for name in (*made, "leak"):
             for side in (shop.blue, shop.green):
                 side.sql(f"DROP USER IF EXISTS {name}@'%'")
 
