@@ -6,8 +6,8 @@
  * where its meaning matters, a full socket, an end of stream) is not touched: the pair is taken out and the chunk is
  * handed back together with the walk's state, for the Python path (hot.py, wire/reply.py) to go on with.
  *
- * The walk is the twin of wire/reply.py's ReplyTracker for the states below; tests/unit/test_pump.py holds the two
- * against each other. Formats: MySQL Source Code Documentation, "Client/Server Protocol", "Command Phase".
+ * _walk.h and _rules.h are twins of Python code; tests/unit/test_pump.py holds them against each other. Formats: MySQL
+ * Source Code Documentation, "Client/Server Protocol", "Command Phase".
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -20,25 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IDLE, FIRST, COLUMNS, ROWS, GENERIC }; /* as in wire/reply.py */
-enum { COM_QUERY = 0x03, COM_PING = 0x0e, COM_STMT_EXECUTE = 0x17 };
-enum { MORE_RESULTS = 0x0008, CURSOR_EXISTS = 0x0040, PS_OUT_PARAMS = 0x1000, SESSION_STATE_CHANGED = 0x4000 };
-#define MAX_PAYLOAD 0xffffff
-#define SCANNED 8192       /* as in look.py */
+#include "_walk.h"
+#include "_rules.h"
+
 #define CHUNK (256 * 1024) /* one read; a reply that fits is walked and sent in one piece */
 #define BATCH 256          /* events a system call */
 #define PATIENCE 16        /* most looks at empty sockets, giving the processor away in between, before the loop sleeps:
                               under load peers answer within them, and falling asleep and waking costs more */
 #define TURN_NS 2000000    /* then the event loop has its turn: control's orders must not wait */
-
-typedef struct {
-    uint8_t state, uncertain, continued;
-    uint8_t deprecate_eof;
-    uint8_t strip; /* the client gets no session state: OK packets with it are written anew by Python */
-    uint16_t status;
-    uint32_t left; /* column definitions to come */
-    uint32_t skip; /* bytes of a packet that is under way */
-} Walk;
 
 typedef struct {
     PyObject_HEAD
@@ -48,6 +37,7 @@ typedef struct {
     int fd[2];            /* client, server */
     int armed;
     Walk walk;
+    Known known[KNOWN];
 } Pair;
 
 typedef struct {
@@ -60,240 +50,6 @@ typedef struct {
 } Pump;
 
 static PyTypeObject PairType;
-
-/* A length-encoded integer's size in bytes, 0 when it is none. */
-static unsigned lenenc_size(unsigned char first)
-{
-    return first < 0xfb ? 1 : first == 0xfc ? 3 : first == 0xfd ? 4 : first == 0xfe ? 9 : 0;
-}
-
-/* A length-encoded integer at *pos, which moves behind it; -1 when it is cut short or none. */
-static int64_t lenenc(const unsigned char *data, uint32_t size, uint32_t *pos)
-{
-    unsigned width = *pos < size ? lenenc_size(data[*pos]) : 0;
-    int64_t value = 0;
-    if (!width || *pos + width > size) return -1;
-    if (width == 1) {
-        value = data[*pos];
-    } else {
-        if (width == 9 && data[*pos + 8] & 0x80) return -1;
-        for (unsigned i = width - 1; i; i--) value = value << 8 | data[*pos + i];
-    }
-    *pos += width;
-    return value;
-}
-
-/* Whether a session state block holds only what is no news to Segue: neither variables (0) nor the schema (1). */
-static int no_news(const unsigned char *data, uint32_t size, uint32_t pos)
-{
-    if (pos == size) return 1;
-    int64_t info = lenenc(data, size, &pos);
-    if (info < 0 || info > size - pos) return 0;
-    pos += (uint32_t)info;
-    if (pos == size) return 1;
-    int64_t block = lenenc(data, size, &pos);
-    if (block < 0 || block != size - pos) return 0;
-    while (pos < size) {
-        unsigned char kind = data[pos++];
-        int64_t length = lenenc(data, size, &pos);
-        if (kind < 2 || length < 0 || length > size - pos) return 0;
-        pos += (uint32_t)length;
-    }
-    return 1;
-}
-
-/* Take in flags that the walk may go on with; 0 hands the chunk over. */
-static int take_status(Walk *w, int status)
-{
-    if (status & (SESSION_STATE_CHANGED | PS_OUT_PARAMS | CURSOR_EXISTS)) return 0;
-    w->status = (uint16_t)status;
-    w->uncertain = 0;
-    return 1;
-}
-
-/* The same for an OK packet, with session state if need be. */
-static int take_ok(Walk *w, const unsigned char *payload, uint32_t length)
-{
-    uint32_t pos = 1;
-    if (lenenc(payload, length, &pos) < 0 || lenenc(payload, length, &pos) < 0 || pos + 4 > length) return 0;
-    int status = payload[pos] | payload[pos + 1] << 8;
-    if (status & SESSION_STATE_CHANGED) {
-        if (w->strip || !no_news(payload, length, pos + 4)) return 0;
-        status &= ~SESSION_STATE_CHANGED;
-    }
-    return take_status(w, status);
-}
-
-static void after_result(Walk *w) { w->state = w->status & MORE_RESULTS ? FIRST : IDLE; }
-
-/* A packet that begins or ends something, complete in the chunk; 0 hands the chunk over. */
-static int control(Walk *w, const unsigned char *payload, uint32_t length)
-{
-    unsigned char first = length ? payload[0] : 0;
-    int eof = first == 0xfe && length >= 5 && length < 9 && !w->deprecate_eof;
-    if (!length) return 0;
-    if (first == 0xff) {
-        if (w->state == COLUMNS) return 0;
-        w->uncertain = 1;
-        w->state = IDLE;
-        return 1;
-    }
-    switch (w->state) {
-    case FIRST:
-        if (first == 0x00) {
-            if (!take_ok(w, payload, length)) return 0;
-            after_result(w);
-            return 1;
-        }
-        if (lenenc_size(first) != 1) return 0; /* LOCAL INFILE, or more columns than 250 */
-        w->left = first + (w->deprecate_eof ? 0 : 1);
-        w->state = COLUMNS;
-        return 1;
-    case COLUMNS:
-        if (!w->deprecate_eof && !(eof && take_status(w, payload[3] | payload[4] << 8))) return 0;
-        w->state = ROWS;
-        return 1;
-    case ROWS:
-        if (w->deprecate_eof ? !take_ok(w, payload, length)
-                             : !(eof && take_status(w, payload[3] | payload[4] << 8)))
-            return 0;
-        after_result(w);
-        return 1;
-    case GENERIC:
-        if (first != 0x00 || !take_ok(w, payload, length)) return 0;
-        w->state = IDLE;
-        return 1;
-    }
-    return 0;
-}
-
-/* Walk one chunk of the server's bytes; 0 when the Python path has to take it, with the walk of no further use. */
-static int walk(Walk *w, const unsigned char *data, size_t size)
-{
-    size_t pos = w->skip < size ? w->skip : size;
-    w->skip -= (uint32_t)pos;
-    while (pos < size) {
-        if (size - pos < 5) return 0;
-        uint32_t length = data[pos] | data[pos + 1] << 8 | (uint32_t)data[pos + 2] << 16;
-        size_t after = pos + 4 + length;
-        unsigned char first = data[pos + 4];
-        if (w->continued) {
-            w->continued = length == MAX_PAYLOAD;
-        } else if (w->state == ROWS && (length == 0 || first < 0xfe || length == MAX_PAYLOAD)) {
-            w->continued = length == MAX_PAYLOAD;
-        } else if (w->state == COLUMNS && w->left > 1) {
-            w->left--;
-        } else {
-            if (after > size || !control(w, data + pos + 4, length)) return 0;
-            pos = after;
-            continue;
-        }
-        if (after > size) {
-            w->skip = (uint32_t)(after - size);
-            return 1;
-        }
-        pos = after;
-    }
-    return 1;
-}
-
-/* -- what a client may send: the twin of hot.py's and look.py's rules ---------------------------------------- */
-
-static int upper(int c) { return c >= 'a' && c <= 'z' ? c - 32 : c; }
-
-static int has_lock(const unsigned char *text, size_t size)
-{
-    static const char word[] = "_LOCK";
-    for (const unsigned char *at = text, *end = text + size; (at = memchr(at, '_', (size_t)(end - at))); at++) {
-        if (end - at < 5) return 0;
-        int i = 1;
-        while (i < 5 && upper(at[i]) == word[i]) i++;
-        if (i == 5) return 1;
-    }
-    return 0;
-}
-
-/* look.plain: a whole COM_QUERY packet that changes nothing which must be known. */
-static int plain_query(const unsigned char *packet, size_t size)
-{
-    static const char heads[][5] = {"INSE", "UPDA", "DELE", "REPL", /* these may be long */
-                                    "SELE", "BEGI", "STAR", "COMM", "ROLL", "SHOW", "WITH"};
-    if (size < 9) return 0;
-    unsigned kind = 0, kinds = sizeof heads / sizeof *heads;
-    for (; kind < kinds; kind++) {
-        int i = 0;
-        while (i < 4 && upper(packet[5 + i]) == heads[kind][i]) i++;
-        if (i == 4) break;
-    }
-    if (kind == kinds || memchr(packet, ';', size)) return 0;
-    if (size <= SCANNED) return !has_lock(packet, size);
-    return kind < 4 && !has_lock(packet, SCANNED) && !has_lock(packet + size - SCANNED, SCANNED);
-}
-
-static PyObject *LOUD, *UNBOUND, *FLAG_AT, *TYPES; /* names of attributes */
-
-/* An attribute's truth; 1, which lets nothing pass, when it has none. */
-static int truth(PyObject *of, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(of, name);
-    int is = value ? PyObject_IsTrue(value) : 1;
-    Py_XDECREF(value);
-    return is != 0;
-}
-
-/* Whether an execution's types are known, or there are none: as they were bound last, or not sent again. */
-static int types_known(PyObject *statement, const unsigned char *packet, size_t size)
-{
-    PyObject *flag_at = PyObject_GetAttr(statement, FLAG_AT), *types = PyObject_GetAttr(statement, TYPES);
-    int known = 0;
-    if (flag_at && types && PyBytes_Check(types)) {
-        size_t at = PyLong_AsSize_t(flag_at), length = (size_t)PyBytes_GET_SIZE(types);
-        known = at != (size_t)-1 && (!at || (at < size && (!packet[at] || (length && length <= size - at &&
-                                                           !memcmp(packet + at, PyBytes_AS_STRING(types), length)))));
-    }
-    Py_XDECREF(flag_at);
-    Py_XDECREF(types);
-    return known;
-}
-
-/* hot.quiet: a COM_STMT_EXECUTE without a cursor, of a statement that leaves no state, with types that are known or
- * none; and the id that the server has it under. */
-static int quiet_execute(PyObject *statements, PyObject *mapped, unsigned char *packet, size_t size)
-{
-    if (statements == Py_None || size < 14 || packet[9]) return 0;
-    PyObject *key = PyBytes_FromStringAndSize((const char *)packet + 5, 4);
-    PyObject *statement = key ? PyDict_GetItemWithError(statements, key) : NULL; /* borrowed */
-    int passes = statement && !truth(statement, LOUD) && !truth(statement, UNBOUND) && types_known(statement, packet, size);
-    PyObject *there = passes && mapped != Py_None ? PyDict_GetItemWithError(mapped, key) : NULL; /* borrowed */
-    if (there && PyBytes_Check(there) && PyBytes_GET_SIZE(there) == 4) memcpy(packet + 5, PyBytes_AS_STRING(there), 4);
-    else if (there) passes = 0;
-    Py_XDECREF(key);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return 0;
-    }
-    return passes;
-}
-
-/* Whether a client's chunk is one whole command that may pass on an idle session, and the state that it leads to. */
-static int command(Walk *w, PyObject *statements, PyObject *mapped, unsigned char *data, size_t size)
-{
-    if (w->state != IDLE || size < 5) return 0;
-    uint32_t length = data[0] | data[1] << 8 | (uint32_t)data[2] << 16;
-    if (length + 4 != size || length == MAX_PAYLOAD) return 0;
-    w->state = FIRST;
-    switch (data[4]) {
-    case COM_QUERY:
-        return plain_query(data, size);
-    case COM_STMT_EXECUTE:
-        return quiet_execute(statements, mapped, data, size);
-    case COM_PING:
-        w->state = GENERIC;
-        return 1;
-    default:
-        return 0;
-    }
-}
 
 static PyObject *walk_state(const Walk *w)
 {
@@ -323,6 +79,7 @@ static void pair_dealloc(Pair *self)
     Py_CLEAR(self->session);
     Py_CLEAR(self->statements);
     Py_CLEAR(self->mapped);
+    forget(self->known);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -426,6 +183,7 @@ static PyObject *pump_arm(Pump *self, PyObject *args)
     if (!pair) return NULL;
     pair->walk = w;
     pair->armed = 0;
+    memset(pair->known, 0, sizeof pair->known);
     pair->fd[0] = client;
     pair->fd[1] = server;
     pair->session = Py_NewRef(session);
@@ -470,7 +228,7 @@ static int serve(Pump *pump, Pair *pair, int side, PyObject *out)
     if (got <= 0) return hand_over(pump, pair, out, 'X', NULL, 0); /* the loop reads the end or the error itself */
     Walk before = pair->walk;
     int passes = side ? before.state != IDLE && walk(&pair->walk, pump->buffer, (size_t)got)
-                      : command(&pair->walk, pair->statements, pair->mapped, pump->buffer, (size_t)got);
+                      : command(&pair->walk, pair->known, pair->statements, pair->mapped, pump->buffer, (size_t)got);
     if (!passes) {
         pair->walk = before;
         return hand_over(pump, pair, out, side ? 'S' : 'C', pump->buffer, (size_t)got);
@@ -584,12 +342,14 @@ static PyObject *py_passes(PyObject *module, PyObject *args)
     const char *data;
     Py_ssize_t size;
     Walk w = {.state = IDLE};
+    Known known[KNOWN] = {0};
     if (!PyArg_ParseTuple(args, "OOy#", &statements, &mapped, &data, &size)) return NULL;
     PyObject *copy = PyByteArray_FromStringAndSize(data, size);
     if (!copy) return NULL;
-    PyObject *out = command(&w, statements, mapped, (unsigned char *)PyByteArray_AS_STRING(copy), (size_t)size)
+    PyObject *out = command(&w, known, statements, mapped, (unsigned char *)PyByteArray_AS_STRING(copy), (size_t)size)
                         ? PyBytes_FromStringAndSize(PyByteArray_AS_STRING(copy), size)
                         : Py_NewRef(Py_None);
+    forget(known);
     Py_DECREF(copy);
     return out;
 }
