@@ -6,6 +6,9 @@ time, idle when it is not their turn. In each round sysbench runs once through e
 the last one's turned by one, and the figure is the median over the rounds. Logging in is part of a run, but is a
 few milliseconds of it: the account's password is in the server's cache from an earlier login.
 
+"bare" is no rival: a forwarder in C that reads nothing of what it sends on, hence about the most that one thread can do
+with two TCP connections a client.
+
 p95 is sysbench's 95th percentile of a whole event: one query in oltp_point_select, a transaction of 16 in
 oltp_read_only. CPU per query is what /proc says of the rival's own process during a run, by sysbench's queries.
 """

@@ -89,8 +89,8 @@ class Direct(Route):
 class _Program(Route):
     """A route that is a program of the lab with a configuration file."""
 
-    program: ClassVar[str]
-    arguments: ClassVar[tuple[str, ...]]
+    program: ClassVar[str] = ""
+    arguments: ClassVar[tuple[str, ...]] = ()
     version_flag: ClassVar[str] = "--version"
 
     def __init__(self, folder: Path, server: Server, tls: Tls | None = None) -> None:
@@ -104,15 +104,7 @@ class _Program(Route):
 
     async def open(self) -> None:
         self.folder.mkdir(parents=True)
-        conf = self.folder / "proxy.conf"
-        conf.write_text(self.configuration())
-        what = tool(self.program)
-        log = self.folder / "output.log"
-        with log.open("wb") as out:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
-                [*what.argv, *self.arguments, str(conf)], env=what.environment(),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            )  # fmt: skip
+        self._process = self._launch(self.folder / "output.log")
         deadline = time.monotonic() + 15
         while True:
             try:
@@ -123,6 +115,14 @@ class _Program(Route):
                     texts = "".join(f.read_text(errors="replace") for f in sorted(self.folder.glob("*.log")))
                     raise LabError(f"{self.name} does not listen: {texts[-1500:]}") from None
                 await asyncio.sleep(0.1)
+
+    def _launch(self, log: Path) -> subprocess.Popen[bytes]:
+        conf = self.folder / "proxy.conf"
+        conf.write_text(self.configuration())
+        what = tool(self.program)
+        with log.open("wb") as out:
+            return subprocess.Popen([*what.argv, *self.arguments, str(conf)], env=what.environment(),
+                                    stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
 
     async def close(self) -> None:
         if self._process is None:
@@ -232,4 +232,23 @@ class Segue(Route):
         return cpu_seconds(self._rig.process.pid) if self._rig else 0.0
 
 
-ALL: tuple[type[Route], ...] = (Direct, HAProxy, Router, Segue)
+class Bare(_Program):
+    """forwarder.c: the least that a forwarder can do, compiled for this run."""
+
+    name = "bare"
+
+    def _launch(self, log: Path) -> subprocess.Popen[bytes]:
+        program = self.folder / "forwarder"
+        subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("forwarder.c")], check=True)
+        with log.open("wb") as out:
+            return subprocess.Popen([program, str(self.port), str(self.server.port)], stdin=subprocess.DEVNULL,
+                                    stdout=out, stderr=out)  # fmt: skip
+
+    def configuration(self) -> str:
+        return ""
+
+    def version(self) -> str | None:
+        return None
+
+
+ALL: tuple[type[Route], ...] = (Direct, HAProxy, Router, Segue, *((Bare,) if shutil.which("cc") else ()))
