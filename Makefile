@@ -97,8 +97,8 @@ campaign-ddl: install ## A DDL every 5 seconds under load, with on_ddl = apply a
 	@for mode in apply stop; do $(BIN)/python -m ddl_campaign --flavour $(FLAVOUR) --mode $$mode \
 	  --seconds $(or $(SECONDS_EACH),60) || exit 1; done
 
-campaign-kill: install ## The replicator killed twenty times with re-written, statement and keyless tables
-	@SEGUE_KILLS=20 $(BIN)/python -m pytest -q tests/faults/test_kill_paths.py $(ARGS)
+campaign-kill: install ## The replicator killed twenty times with re-written, statement and keyless tables, and with XA
+	@SEGUE_KILLS=20 $(BIN)/python -m pytest -q tests/faults/test_kill_paths.py tests/faults/test_kill_xa.py $(ARGS)
 
 large: install ## One transaction of a million rows, one value of 64 MB: memory, and what is said (FLAVOUR=, ARGS=)
 	@$(BIN)/python -m large --flavour $(FLAVOUR) $(ARGS)

@@ -42,8 +42,8 @@ def test_killed_with_every_path(make_shop: Callable[..., Any], flavour: str) -> 
     try:
         for _ in range(KILLS):
             begin = shop.deployment.wait_for(lambda s: s["replication"]["state"] in ("streaming", "catching_up"), 60.0)
-            wanted = begin["replication"]["rows"] + dice.randint(20, 400)
-            shop.deployment.wait_for(lambda s, more=wanted: s["replication"]["rows"] >= more, 60.0)
+            wanted = (begin["replication"]["rows"] or 0) + dice.randint(20, 400)
+            shop.deployment.wait_for(lambda s, more=wanted: (s["replication"]["rows"] or 0) >= more, 60.0)
             victim = shop.deployment.pids()["replicate"]
             os.kill(victim, signal.SIGKILL)
             shop.deployment.wait_for(lambda s, old=victim: s["replication"]["details"].get("pid", old) != old, 60.0)

@@ -171,6 +171,10 @@ class _Comparer:
     ) -> None:
         name = f"{self._source.full_name}.{column}" if column else self._source.full_name
         sentence = sentence if sentence.startswith(("table ", name)) else f"{name}: {sentence}"
+        if kind == "blocked":  # whoever reads only this must see what to change
+            ends = ((source, "source"), (target, "target"))
+            unsaid = [f"{text} on the {side}" for text, side in ends if text not in {"", "nothing"} and text not in sentence]
+            sentence += f" ({', '.join(unsaid)})" if unsaid else ""
         self._made.findings.append(Finding(kind, self._source.full_name, column, source, target, sentence, mend, allowed))
 
     # -- columns on both sides ---------------------------------------------------------------------------------
