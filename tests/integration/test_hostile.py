@@ -362,3 +362,107 @@ def drive(rig: ProxyRig, between: Between) -> None:
             login(rig.port).close()
             break
     assert rig.process.returncode is None
+
+
+# -- inside the compiled path ------------------------------------------------------------------------------------
+
+QUERIES = tuple(b"\x03" + sql for sql in (
+    b"SELECT 1", b"SELECT 2", b"SELECT 3", b"SELECT n, REPEAT('a', 50) FROM numbers WHERE n < 9", b"SELECT * FROM absent", b"SELECT REPEAT('b', 70000)",
+    b"SELECT NULL, '', n FROM numbers WHERE n < 3 ORDER BY n DESC",
+))  # fmt: skip
+
+
+def spoilt(data: bytes, dice: Any) -> bytes:
+    """Something that was right a moment ago."""
+    out = bytearray(data)
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(out) + 1)
+        match dice.randrange(4):
+            case 0:
+                out[at : at + 1] = dice.randbytes(1)
+            case 1:
+                del out[at : at + dice.randint(1, 9)]
+            case 2:
+                out[at:at] = dice.choice((b"\xff", b"\0", b"\xfe", b"\xfb", dice.randbytes(5)))
+            case 3:
+                del out[at:]
+    return bytes(out)
+
+
+def spoils_replies(server: Server, dice: Any) -> Callable[[socket.socket], None]:
+    """A server that answers rightly for a while, and then nearly."""
+
+    def serve(sock: socket.socket) -> None:
+        with socket.create_connection((server.host, server.port)) as real:
+            real.settimeout(10)
+            threading.Thread(target=copy, args=(sock, real), daemon=True).start()
+            left = 2000 + dice.randrange(200_000)
+            with contextlib.suppress(OSError):
+                while data := real.recv(1 << 16):
+                    left -= len(data)
+                    sock.sendall(spoilt(data, dice) if left < 0 else data)
+
+    return serve
+
+
+def complete(got: bytes) -> bool:
+    """Do these bytes hold a whole reply, as far as one can tell of replies that may be spoilt?"""
+    at, eofs = 0, 0
+    while at + 4 < len(got):
+        length, first = int.from_bytes(got[at : at + 3], "little"), got[at + 4]
+        if at == 0 and first in (0x00, 0xFF):
+            return True
+        at += 4 + length
+        eofs += first == 0xFE and length < 9
+        if at <= len(got) and (eofs == 2 or (first == 0xFF and eofs)):
+            return True
+    return False
+
+
+def asks(port: int, dice: Any, *, spoil_after: int) -> None:
+    """A client that sends plain queries until something breaks, its own commands spoilt from the given number on."""
+    sock = inside(port)
+    sock.settimeout(0.5)
+    with contextlib.suppress(OSError), sock:
+        for number in range(150):
+            command = packet(dice.choice(QUERIES), 0)
+            if number >= spoil_after:
+                sock.sendall(spoilt(command, dice))
+                sock.settimeout(0.05)  # it may wait for more, and so may we
+            else:
+                sock.sendall(command)
+            got = b""
+            while not complete(got):
+                if not (more := sock.recv(1 << 16)):
+                    return
+                got += more
+
+
+async def test_what_is_spoilt_inside_the_compiled_path(server: Server, tmp_path: Path) -> None:
+    """Replies and commands that break in the middle of a plain session: it ends, and nothing else does."""
+    between = Between(server)
+    between.start()
+    rig = await ProxyRig(tmp_path).start(between)
+    try:
+        compiled = (await rig.ask("status"))["compiled"]
+        if compiled is None:
+            pytest.skip("there is no compiled path here")
+        worker = rig.process.pid
+        neighbour = Neighbour(rig.port)
+        neighbour.start()
+        neighbour.beside = "spoilt packets"
+        before = resident(worker)
+        for seed in range(24):
+            dice = _dice(seed)
+            if seed % 2:
+                between.spoil.append(spoils_replies(server, dice))
+            await asyncio.to_thread(asks, rig.port, dice, spoil_after=10_000 if seed % 2 else 20 + dice.randrange(20))
+        await asyncio.to_thread(neighbour.stop)
+        status = await rig.ask("status")
+        assert rig.process.returncode is None
+        assert status["compiled"]["commands"] > 200, "they were inside"
+        assert resident(worker) - before < 100_000
+        print(status["compiled"], "KB more:", resident(worker) - before)
+    finally:
+        await rig.stop()
+        between.close()
