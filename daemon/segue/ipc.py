@@ -24,6 +24,8 @@ Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
 
 _LENGTH = struct.Struct("<I")
 MAX_MESSAGE = 64 << 20
+PING = "ping"
+"""A request that every channel answers by itself: its process runs and reads."""
 log = get_logger("ipc")
 
 
@@ -107,6 +109,9 @@ class Channel:
                 future.set_exception(SegueError(error["message"], mend=error.get("mend", "")))
             else:
                 future.set_result(message["v"] or {})
+            return
+        if message["op"] == PING:
+            self._send({"r": message["i"], "v": {}})
             return
         task = asyncio.create_task(self._serve(message), name=f"ipc:{message['op']}")
         self._tasks.add(task)

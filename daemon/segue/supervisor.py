@@ -1,25 +1,35 @@
 """Child processes of control: started with one end of a socket pair, started again when they die.
 
-A child ends by itself when its channel closes, so none outlives control.
+A child ends by itself when its channel closes, so none outlives control. One that hangs (stopped, deadlocked) is asked
+for a sign of life all the time, and ended and started again when it gives none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
-from segue.errors import PeerGone
-from segue.ipc import Channel
+from segue.errors import PeerGone, SegueError
+from segue.ipc import PING, Channel
 from segue.log import get_logger
 
 log = get_logger("supervisor")
 START_LIMIT = 60.0
 """Seconds in which a new process must have begun: Python and its imports alone take ten on a machine that is starved, and
 one that is ended for being slow only makes that worse."""
+ASK_EVERY = 1.0
+"""Seconds between two questions whether it lives, and of one tick of waiting for the answer."""
+HUNG_IDLE = 10
+"""Ticks without an answer, and without the child using any processor time, after which it counts as hung."""
+HUNG_BUSY = 120
+"""The same while it computes: a value of many megabytes may take long, and an endless loop has to end too."""
 _BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -116,11 +126,15 @@ class Child:
         theirs.close()
         self._process, self.pid = process, process.pid
         self._channel = await Channel.open(ours, self._handle)
+        watcher: asyncio.Task[None] | None = None
         try:
             await self._on_start(self._channel)
             self.ready.set()
+            watcher = asyncio.create_task(self._watch(self._channel, process.pid), name=f"watch:{self.name}")
             await self._channel.wait_closed()
         finally:
+            if watcher is not None:
+                watcher.cancel()
             self.ready.clear()
             self._channel.close()
             if not self._stopping:
@@ -132,6 +146,40 @@ class Child:
                     process.kill()
         return await process.wait()
 
+    async def _watch(self, channel: Channel, pid: int) -> None:
+        """Until the channel closes; a child that hangs is killed, which closes it.
+
+        Silence is counted in ticks of our own loop: a machine or a control that was stopped has not waited.
+        """
+        while True:
+            await asyncio.sleep(ASK_EVERY)
+            asked = asyncio.create_task(channel.request(PING))
+            silent = idle = 0
+            used = processor_time(pid)
+            try:
+                while not asked.done():
+                    await asyncio.wait({asked}, timeout=ASK_EVERY)
+                    now = processor_time(pid)
+                    silent, idle, used = silent + 1, 0 if now != used else idle + 1, now
+                    if not asked.done() and (idle >= HUNG_IDLE or silent >= HUNG_BUSY):
+                        log.warning("child hangs, ending it", child=self.name, pid=pid, silent_seconds=silent)
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                        return
+            finally:
+                asked.cancel()
+                with contextlib.suppress(asyncio.CancelledError, SegueError):
+                    await asked
+
     async def _handle(self, op: str, args: dict[str, Any]) -> dict[str, Any] | None:
         answer = self._on_notice(op, args) if self._on_notice is not None else None
         return await answer if answer is not None else None
+
+
+def processor_time(pid: int) -> int:
+    """Clock ticks of processor time that a process has used; 0 when it is gone (proc(5), stat, fields 14 and 15)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import workload
+from lab.deployment import APP_PASSWORD
 
 pytestmark = pytest.mark.servers
 
@@ -157,7 +158,10 @@ def test_a_child_that_starts_slowly_is_waited_for(make_shop: Callable[..., Any])
     d = shop.deployment
     first = d.pids()["replicate"]
     os.kill(first, signal.SIGKILL)
-    slow = d.wait_for(lambda _: d.pids().get("replicate", first) != first) and d.pids()["replicate"]
+    deadline = time.monotonic() + 60.0
+    while (slow := d.pids().get("replicate", first)) == first:  # caught before it is ready: nobody else is asked meanwhile
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
     os.kill(slow, signal.SIGSTOP)
     began = time.monotonic()
     while time.monotonic() < began + 13.0:  # it was ended after ten
@@ -166,3 +170,20 @@ def test_a_child_that_starts_slowly_is_waited_for(make_shop: Callable[..., Any])
     os.kill(slow, signal.SIGCONT)
     status = d.wait_for(lambda s: s["replication"]["state"] == "streaming", 60.0)
     assert status["replication"]["details"]["pid"] == slow
+
+
+def test_a_child_that_hangs_is_replaced(make_shop: Callable[..., Any], flavour: str) -> None:
+    """Stopped for good: nobody asks them for anything, and both are ended and started again all the same."""
+    shop = make_shop(flavour)
+    d = shop.deployment
+    hanging = d.pids()
+    for pid in hanging.values():
+        os.kill(pid, signal.SIGSTOP)
+    shop.blue.sql("INSERT INTO shop.entries (client, seq, note) VALUES (1, 1, 'while they hang')")
+    status = d.wait_for(lambda s: s["replication"]["state"] == "streaming"
+                        and s["replication"]["details"]["pid"] != hanging["replicate"] and s["proxy"]["workers"][0], 90.0)  # fmt: skip
+    assert not set(hanging.values()) & set(d.pids().values())
+    with shop.blue.connect(host="127.0.0.1", port=d.port, user="app", password=APP_PASSWORD, connect_timeout=60) as conn:
+        conn.query("SELECT 1")
+    shop.assert_equal()
+    assert status["phase"] == "steady"

@@ -185,10 +185,13 @@ def test_allow_and_dry_run(make_shop: Callable[..., Any]) -> None:
     shop = make_shop("mysql")
     d = shop.deployment
     shop.green.sql("SET GLOBAL auto_increment_increment = 2")
+    connects = d.status()["replication"]["details"]["connects"]
     try:
         code, answer = d.segue("switchover", check=False)
         assert code == 1
         assert "[auto_increment]" in answer["error"]
+        replication = d.status()["replication"]
+        assert (replication["state"], replication["details"]["connects"]) == ("streaming", connects)  # not interrupted
         for wrong, said in (("all", "no guardrail 'all'"), ("target_read_only", "cannot be passed over")):
             code, answer = d.segue("switchover", "--allow", wrong, check=False)
             assert code == 1

@@ -26,6 +26,8 @@ class FeedControl:
         self._child = Child("replicator", "segue.replicate", self._begin, self._notice)
         self._wanted = False
         self._order: dict[str, Any] = {}
+        self._given: dict[str, Any] = {}
+        """The order that the present process has."""
         self.seed = Seed()
         """How fast a standby is filled, as configured."""
 
@@ -46,8 +48,12 @@ class FeedControl:
         self._child.start()
 
     async def start(self) -> None:
+        """As directed. One that runs so already is left alone: a switchover that was refused must not interrupt it."""
+        if self._wanted and self._given == self._order:
+            return
         self._wanted = True
         if self._child.ready.is_set():
+            self._given = self._order
             try:
                 await self._child.request("start", limit=10.0, **self._order)
             except PeerGone:
@@ -97,6 +103,7 @@ class FeedControl:
 
     async def _begin(self, channel: Channel) -> None:
         if self._wanted:
+            self._given = self._order
             await channel.request("start", limit=START_LIMIT, **self._order)
 
     def _notice(self, op: str, args: dict[str, Any]) -> None:

@@ -143,8 +143,11 @@ class Seeder:
                 shown = error if isinstance(error, SegueError) else SegueError(f"no answer in time: {error}")
                 if self.error is None or shown.message != self.error.message:
                     log.warning("the seed is interrupted and will be taken up again", error=shown.message, mend=shown.mend)
-                self.error = shown
-                self.report.error = shown
+                self.error = self.report.error = shown
+                await asyncio.sleep(RETRY)
+            except Exception as error:  # a bug, or a driver's surprise: begun anew it may pass, and ended it would be silence
+                log.exception("the seed met an error that it does not know and will be taken up again")
+                self.error = self.report.error = SegueError(f"internal error: {error!r}", mend="The log has the details")
                 await asyncio.sleep(RETRY)
             except Exception as error:  # a fault of ours: it must be seen, and not be a seed that stands still
                 log.exception("the seed met what it does not know and will be taken up again")
@@ -243,10 +246,16 @@ class Seeder:
         watcher = asyncio.create_task(self._throttle.watch(), name="throttle")
         turns = asyncio.create_task(self._turns(work, flavour, there), name="turns")
         try:
-            done, _ = await asyncio.wait({turns, *tasks}, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    raise error
+            left = {turns, *tasks}
+            while left:
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if task.cancelled():
+                        raise SegueError(f"{task.get_name()} was cut off")
+                    if (error := task.exception()) is not None:
+                        raise error
+                    if not turns.done():  # lanes go home when the turns are over; before that their work is undone
+                        raise SegueError(f"{task.get_name()} ended too early")
         finally:
             for task in (turns, watcher, *tasks):
                 task.cancel()

@@ -197,6 +197,9 @@ class Replicator:
                 self._set("connecting", error)
             except ServerError as error:
                 self._set("stopped", _explained(error))
+            except Exception as error:  # a bug, or a driver's surprise: begun anew it may pass, and ended it would be silence
+                log.exception("the stream met an error that it does not know and begins anew")
+                self._set("stopped", SegueError(f"internal error: {error!r}", mend="The log has the details"))
             finally:
                 self._absorb(feed)
             # A waiting loop is ended by cancelling; only a running feed ends by itself.
