@@ -118,6 +118,27 @@ async def test_killed_anywhere_it_goes_on(rig: Make) -> None:
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.parametrize("flavour", ["mariadb"])
+async def test_interrupted_while_planning_it_gives_every_table_its_keys(rig: Make) -> None:
+    """The bare tables of the first try are not taken for tables that somebody made on the target."""
+    one = rig(rows=100)
+    one.green.sql("CREATE DATABASE shop")
+    by_hand = "CREATE TABLE shop.swap (id INT PRIMARY KEY, u INT NOT NULL, pad CHAR(50), UNIQUE KEY (u), KEY by_hand (pad))"
+    one.green.sql(by_hand)
+    with one.green.connect(autocommit=False) as holder, holder.cursor() as cursor:
+        one.green.sql("CREATE TABLE shop.keyless (a INT, b VARCHAR(20))")
+        cursor.execute("SELECT * FROM shop.keyless")  # the planning waits for it in the middle
+        await one.start()
+        made = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE '%metadata lock%' AND INFO LIKE 'DROP TABLE%'"
+        await one.until(lambda _s: one.green.sql(made)[0][0])
+        await one.kill()
+        holder.rollback()
+    await one.done()
+    assert set(one.different()) == {"keyless", "swap"}  # as they were made by hand
+    assert "by_hand" in str(one.green.sql("SHOW CREATE TABLE shop.swap")[0][1])
+
+
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize("flavour", ["mysql"])
 async def test_pause_cancel_and_begin_again(rig: Make) -> None:
     one = rig(rows=4000, max_rate_mb=0.2)

@@ -30,16 +30,23 @@ class Planner:
         self.there = there
         self.mapping = mapping
 
-    async def tables(self, options: dict[str, Any]) -> list[TableRecord]:
-        """A record for each table, nothing made yet. Raises Refused when the target holds rows of its own."""
+    async def tables(self, options: dict[str, Any], begun: dict[Name, TableRecord]) -> list[TableRecord]:
+        """A record for each table, nothing made yet. Raises Refused when the target holds rows of its own.
+
+        `begun` are records that an interrupted planning left: their bare tables are ours, and say nothing of what the
+        target's tables are to be.
+        """
         source = await read_tables(self.source, self.mapping)
         target = await read_tables(self.target, self.mapping.inverse())
+        if gone := [t.full_name for n, t in begun.items() if n not in source]:
+            raise Refused(f"{', '.join(gone[:5])} has gone from the source while the seed was planned",
+                          mend="segue seed --cancel, then segue seed again")  # fmt: skip
         await self._refuse_strange()
         bad = [t.full_name for t in source.values() if not t.transactional]
         if bad:
             raise Refused(f"tables with an engine that is not transactional: {', '.join(bad[:5])}",
                           mend="ALTER TABLE ... ENGINE=InnoDB on the source, or exclude them")  # fmt: skip
-        own = {tuple(n) for n in options.get("own", [])}
+        own = {tuple(n) for n in options.get("own", [])} | {self.mapping.table(*n).target for n in begun}
         full = []
         for table in target.values():
             key = (table.schema, table.name)
@@ -59,6 +66,11 @@ class Planner:
             there = self.mapping.table(*key).target
             keep = there in target and there not in own and not options.get("overwrite")
             definition, origin = await self.definition(key, there if keep else None)
+            if key in begun:
+                if begun[key].origin != origin:
+                    raise Refused(f"{table.full_name} has changed on the source while the seed was planned",
+                                  mend="segue seed --cancel, then segue seed again")  # fmt: skip
+                definition = begun[key].definition  # perhaps of a table that somebody had made on the target
             records.append(TableRecord(key, walk is None, "waiting", definition, origin, walk.name if walk else "",
                                        rows, size))  # fmt: skip
         return records

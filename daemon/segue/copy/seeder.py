@@ -145,10 +145,6 @@ class Seeder:
                     log.warning("the seed is interrupted and will be taken up again", error=shown.message, mend=shown.mend)
                 self.error = self.report.error = shown
                 await asyncio.sleep(RETRY)
-            except Exception as error:  # a bug, or a driver's surprise: begun anew it may pass, and ended it would be silence
-                log.exception("the seed met an error that it does not know and will be taken up again")
-                self.error = self.report.error = SegueError(f"internal error: {error!r}", mend="The log has the details")
-                await asyncio.sleep(RETRY)
             except Exception as error:  # a fault of ours: it must be seen, and not be a seed that stands still
                 log.exception("the seed met what it does not know and will be taken up again")
                 self.error = self.report.error = SegueError(f"an unexpected {type(error).__name__}: {error}",
@@ -223,7 +219,8 @@ class Seeder:
         assert self._target is not None
         terms, target = self.terms, self._target
         planner = Planner(self._source, flavour, target, there, terms.mapping)
-        tables = await planner.tables(found.options)
+        begun = {t.name: t for t in await record.read_tables(target, terms.deployment)}
+        tables = await planner.tables(found.options, begun)
         schemas = {(t.name[0], terms.mapping.table(*t.name).target[0]) for t in tables}
         await create_schemas(self._source, target, schemas, lambda text: translated(text, flavour, there))
         for table in tables:
