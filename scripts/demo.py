@@ -1,7 +1,8 @@
 """`make demo`: a filled server and an empty one, the daemon between them, busy clients; the empty one is filled, both are
-compared, a switchover there and back, and the count.
+compared, a switchover there and back, the count, and the end of the way back.
 
-Exits 0 only when nothing was lost, nothing doubled, both sides are equal, no connection was dropped and no statement failed.
+Exits 0 only when nothing was lost, nothing doubled, both sides are equal, no connection was dropped, no statement failed, and
+a rollback is refused once the way back has ended.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def play(lab: Lab, flavour: str, folder: Path) -> int:
         say.print(f"  segue in front of them on port {deployment.port}; blue holds everything, green is empty")
         say.print(f"{CLIENTS} clients read and write through it, and keep account of what they were told ...")
         told, reports = under_load(deployment)
-        return judge(deployment, blue, green, told, reports)
+        good = judge(deployment, blue, green, told, reports)
+        good &= finalized(deployment, blue, green)
+        say.print("[bold green]All rows are where they belong.[/]" if good else "[bold red]The demo failed.[/]")
+        return 0 if good else 1
     finally:
         deployment.stop()
 
@@ -105,7 +109,7 @@ def fill(deployment: Deployment) -> None:
 
 def judge(
     deployment: Deployment, blue: Server, green: Server, told: dict[str, Any], reports: list[dict[str, Any]]
-) -> int:
+) -> bool:
     deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
     wanted = workload.checksums(blue)
     try:
@@ -137,8 +141,19 @@ def judge(
     good = verdict.good and equal and unnoticed and verdict.acknowledged > 0
     for message in sorted({m for c in told["clients"] for m in c["messages"]})[:5]:
         say.print(f"  a client was told: {message}", markup=False)
-    say.print("[bold green]All rows are where they belong.[/]" if good else "[bold red]The demo failed.[/]")
-    return 0 if good else 1
+    return good
+
+
+def finalized(deployment: Deployment, blue: Server, green: Server) -> bool:
+    """The end of the way back: what is written from now on stays on blue, and a rollback is refused."""
+    deployment.segue("finalize")
+    with blue.connect(host="127.0.0.1", port=deployment.port, user="app", password=APP_PASSWORD) as conn, conn.cursor() as cursor:
+        cursor.execute("CREATE TABLE shop.afterwards (id INT PRIMARY KEY)")
+    code, answer = deployment.segue("rollback", check=False)
+    stays = not green.sql("SHOW TABLES FROM shop LIKE 'afterwards'")
+    say.print("  segue finalize: blue goes on alone, green stays as it was;"
+              f" segue rollback is {'refused' if code else 'NOT REFUSED'}: {answer.get('error', '')}")  # fmt: skip
+    return code == 1 and stays
 
 
 if __name__ == "__main__":

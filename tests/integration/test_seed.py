@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.integration.seedrig import Rig, churn, fill
 
-from lab import Deployment, Server
+from lab import Deployment, Lab, Server
 from lab.deployment import APP_PASSWORD
 from segue.config import Endpoint
 from segue.control.begin import _refuse_gaps
@@ -95,13 +96,33 @@ async def lose(one: Rig, what: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_killed_anywhere_it_goes_on(rig: Make) -> None:
-    """At moments of the copy's own progress; nothing that was committed is copied again."""
+async def test_killed_anywhere_it_goes_on(rig: Make, tmp_path: Path) -> None:
+    """At moments of the copy's own progress; of what was committed nothing is read again."""
     kills = int(os.environ.get("SEED_KILLS", "3"))
     rows = int(os.environ.get("SEED_ROWS", "6000"))
     dice = random.Random(int(os.environ.get("SEED_DICE", "3")))
-    one = rig(rows=rows, max_rate_mb=rows / 30_000, lanes=2)
+    one = rig(rows=rows, max_rate_mb=max(rows / 30_000, 2.0) if kills > 3 else rows / 30_000, lanes=2)
+    log = {"general_log_file": str(tmp_path / "general.log"), "general_log": 1}
+    for variable, value in log.items():
+        one.blue.sql(f"SET GLOBAL {variable} = %s", (value,))
+    one.blue.options |= log  # and when it is started again
     victims = ["replicator", "target", "source"] if kills <= 3 else ["replicator", "replicator", "target", "source"]
+    try:
+        await killed(one, kills, dice, victims)
+    finally:
+        for variable in log:
+            one.blue.options.pop(variable)  # type: ignore[attr-defined]
+        one.blue.sql("SET GLOBAL general_log = 0")
+    read = (tmp_path / "general.log").read_bytes().count(b"SELECT COUNT(*) AS n, GROUP_CONCAT(")
+    kept = one.green.sql("SELECT COUNT(*) FROM segue.seed_chunk WHERE deployment = 'rig'")[0][0]
+    print(f"seed: {kills} kills, {kept} chunks, {read - kept} read again: {100.0 * (read - kept) / kept:.2f} %")
+    assert kept <= read <= kept + 2 * kills  # one of each lane
+    if kept > 1000:
+        assert (read - kept) / kept < 0.02
+
+
+async def killed(one: Rig, kills: int, dice: random.Random, victims: list[str]) -> None:
+    """A seed in whose way this comes, until it is done and both sides are equal."""
     await one.start()
     for number in range(kills):
         wanted = 100.0 * (number + dice.random()) / (kills + 0.5)
@@ -111,10 +132,67 @@ async def test_killed_anywhere_it_goes_on(rig: Make) -> None:
         await asyncio.to_thread(churn, one.blue, dice, 3)
         await lose(one, victims[number % len(victims)])
         await asyncio.to_thread(churn, one.blue, dice, 3)
-    value = await one.done()
+    await one.done(400.0)
     await asyncio.to_thread(churn, one.blue, dice, 10)
     await one.assert_equal()
-    print("seed:", {k: value.get(k) for k in ("rows", "bytes")})
+
+
+@pytest.fixture
+def replica(lab: Lab, pairs: Callable[[str], tuple[Server, Server]]) -> Iterator[Server]:
+    """A replica of MySQL's blue by its own replication, from now on."""
+    blue, server = pairs("mysql")[0], lab.start("mysql", "replica")
+    try:
+        server.sql("RESET BINARY LOGS AND GTIDS")
+        server.sql("SET GLOBAL gtid_purged = %s", (blue.sql("SELECT @@GLOBAL.gtid_executed")[0][0],))
+        server.sql("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_USER = 'root', SOURCE_AUTO_POSITION = 1,"
+                   f" SOURCE_PORT = {blue.port}, GET_SOURCE_PUBLIC_KEY = 1")  # fmt: skip
+        server.sql("START REPLICA")
+        yield server
+    finally:
+        lab.servers.remove(server)
+        server.destroy()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("flavour", ["mysql"])
+async def test_it_waits_for_the_sources_load_and_for_its_replicas(replica: Server, rig: Make) -> None:
+    one = rig(rows=8000, max_rate_mb=0.1, max_threads_running=12, replicas=[f"127.0.0.1:{replica.port}"], max_replica_lag=2)
+    await one.start()
+    await one.until(lambda s: s["seed"] and s["seed"]["rows"] and not s["seed"]["waits_for"])
+
+    async def waits(reason: str) -> None:
+        status = await one.until(lambda s: reason in (s["seed"]["waits_for"] or ""))
+        while True:  # chunks that were under way end
+            rows, _ = status["seed"]["rows"], await asyncio.sleep(1.0)
+            status = await one.status()
+            assert reason in (status["seed"]["waits_for"] or "")
+            if status["seed"]["rows"] == rows:
+                return
+
+    async def goes_on() -> None:
+        rows = (await one.status())["seed"]["rows"]
+        await one.until(lambda s: s["seed"]["waits_for"] is None and s["seed"]["rows"] > rows)
+
+    busy = [one.blue.connect() for _ in range(16)]
+    pool = ThreadPoolExecutor(len(busy))
+    sleepers = [asyncio.get_running_loop().run_in_executor(pool, c.query, "DO SLEEP(90)") for c in busy]
+    await waits("Threads_running is")
+    for conn in busy:
+        one.blue.sql(f"KILL {conn.thread_id()}")
+    await asyncio.gather(*sleepers, return_exceptions=True)
+    pool.shutdown()
+    await goes_on()
+    replica.sql("STOP REPLICA SQL_THREAD")
+    await waits("is not replicating")
+    replica.sql("CHANGE REPLICATION SOURCE TO SOURCE_DELAY = 3600")
+    replica.sql("START REPLICA SQL_THREAD")
+    one.blue.sql("CREATE DATABASE late")
+    await waits("s behind")
+    replica.sql("STOP REPLICA SQL_THREAD")
+    replica.sql("CHANGE REPLICATION SOURCE TO SOURCE_DELAY = 0")
+    replica.sql("START REPLICA SQL_THREAD")
+    await goes_on()
+    await one.done()
 
 
 @pytest.mark.timeout(200)

@@ -23,7 +23,7 @@ from segue.verify.reader import Reader, Total
 
 CHUNK_SECONDS: Final = 0.2
 """What one chunk should take: short snapshots, and a throttle that reacts."""
-FIRST_STEP: Final = 2_000
+FIRST_STEP: Final = 5_000
 MAX_STEP: Final = 500_000
 FEW: Final = 500
 """Rows of a chunk that are fetched at once, not narrowed further in the servers."""
@@ -115,17 +115,17 @@ class TableComparison:
         return self.result
 
     async def _by_ranges(self) -> None:
-        step, low = FIRST_STEP, None
-        while True:
+        """The next chunk's end is looked for while this one is compared."""
+        size = step = FIRST_STEP
+        low, high = None, await self._source.boundary(self.plan, None, step)
+        while high is not None:
             began = time.monotonic()
-            high = await self._source.boundary(self.plan, low, step)
-            await self._chunk((low, high))
-            if high is None:
-                return
+            _, after = await both(self._chunk((low, high)), self._source.boundary(self.plan, high, step))
             took = time.monotonic() - began
-            step = next_step(step, took)
-            low = high
+            size, step = step, next_step(size, took)
+            low, high = high, after
             await self._pace(took)
+        await self._chunk((low, None))
 
     async def suspects(self, span: Range) -> dict[KeyValue, Suspect]:
         """Compare one chunk; its rows that differ at first sight."""
