@@ -11,10 +11,11 @@ import pytest
 
 from segue.errors import Refused, SegueError
 from segue.switchover import conductor as module
+from segue.switchover.claim import NotOwner
 from segue.switchover.conductor import Conductor, Run
 from segue.switchover.journal import Journal, JournalError
 from segue.switchover.machine import ACTIONS, Action, State
-from segue.switchover.stage import RealStage
+from segue.switchover.stage import RealStage, both
 
 ALL = [a for s in State for a in ACTIONS[s] if a not in (Action.UNDO, Action.WITNESS)]
 AFTER = {Action.MARK, Action.OPEN}
@@ -284,3 +285,30 @@ async def test_no_commit_when_the_pause_is_nearly_over(spent: float, commits: bo
         with pytest.raises(Refused) as told:
             await stage.act(Action.CONFIRM, run)
         assert "max_pause" in told.value.message + told.value.mend
+
+
+async def test_two_servers_at_the_same_time_end_together() -> None:
+    """One that fails at once does not leave the other at work behind its back."""
+    done: list[str] = []
+
+    async def slow(name: str) -> bool:
+        await asyncio.sleep(0.02)
+        done.append(name)
+        return True
+
+    async def fails(error: SegueError) -> None:
+        raise error
+
+    async def nothing() -> None:
+        done.append("nothing")
+
+    assert await both(slow("one"), nothing())
+    with pytest.raises(SegueError, match="disk"):
+        await both(slow("two"), fails(SegueError("the disk is full")))
+    assert done == ["nothing", "one", "two"]
+
+    async def refused() -> bool:
+        raise SegueError("closed")
+
+    with pytest.raises(NotOwner):
+        await both(refused(), fails(NotOwner("another daemon acts")))

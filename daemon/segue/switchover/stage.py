@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from segue.errors import Refused, SegueError
@@ -255,11 +256,11 @@ class RealStage:
         if "forced" in run.facts:
             self._world.way_back.set_lost({"side": old.label, "epoch": epoch, "at": time.time()} | run.facts["forced"])
             follows = False
+            await new.write_epoch(epoch)
         else:
             if "source_position" in run.facts:
                 self._world.way_back.set_standby(old.label, str(run.facts["source_position"]), [])
-            follows = await self._turn_round(old, place)
-        await new.write_epoch(epoch)
+            follows = await both(self._turn_round(old, place), new.write_epoch(epoch))
         await self._world.turn_standby(old)  # who looks at the standby must not find it writable
         await new.unfence(writable=True)
         result: dict[str, Any] = {}
@@ -307,6 +308,21 @@ class RealStage:
             except SegueError as error:
                 log.warning("replication did not start after the abort", error=error.message)
         return {"dropped": result.get("dropped", 0)}
+
+
+async def both(one: Coroutine[Any, Any, bool], other: Coroutine[Any, Any, None]) -> bool:
+    """Two servers at the same time, since each waits for its disk. Nothing of either goes on when this returns, nor when
+    it raises one of their errors, rather that of another owner."""
+    tasks = asyncio.create_task(one), asyncio.create_task(other)
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    problems = [p for p in (task.exception() for task in tasks) if p is not None]
+    if problems:
+        raise next((p for p in problems if isinstance(p, NotOwner)), problems[0])
+    return tasks[0].result()
 
 
 def _listed(sessions: list[dict[str, Any]]) -> str:
