@@ -112,3 +112,14 @@ def test_checksums(body: bytes, at: int) -> None:
 )
 def test_what_a_ddl_touches(text: str, schemas: set[str]) -> None:
     assert schemas_touched(Query("shop", text)) == schemas
+
+
+def test_a_large_statement_is_the_same_text() -> None:
+    """It is encoded piece by piece."""
+    content = bytes(range(256)) * 40_000 + b"rest"
+    batch = Batch()
+    add(batch, [(ev.WRITE_V2, 0, content, TABLES[0])])
+    [rows] = [body for kind, body in decoded(batch) if kind == ev.WRITE_V2]
+    assert content in rows
+    batch.forget_rows()
+    assert [run.map for run in batch.runs] == [TABLES[0]]

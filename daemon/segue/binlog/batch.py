@@ -18,6 +18,11 @@ from segue.binlog.rows import STMT_END
 MAX_EVENT: Final = 512 * 1024
 """Bytes up to which adjacent events are joined."""
 
+LARGE: Final = 4 << 20
+"""Bytes from which on a copy counts more than the time of avoiding it."""
+_CUT: Final = 3 << 18
+"""A multiple of three: pieces of base64 without padding between them."""
+
 
 class Destination(Protocol):
     """A table map for BINLOG; or, with an empty `tail`, a table that is written in another way."""
@@ -94,6 +99,11 @@ class Batch:
         last = self.last
         return (len(self.runs), len(last.rows) if last else 0, last.size if last else 0, self.size, self.events)
 
+    def forget_rows(self) -> None:
+        """They have been made into a statement; what else is known of them stays."""
+        for run in self.runs:
+            run.rows = []
+
     def cut(self, mark: Mark) -> None:
         """Forget all that came after `mark`."""
         runs, rows, run_size, self.size, self.events = mark
@@ -113,7 +123,13 @@ class BatchWriter:
 
     def statement(self, runs: Sequence[Run]) -> bytes:
         """`BINLOG '...'` for these events, in order; at least one."""
-        return b"BINLOG '" + binascii.b2a_base64(b"".join(self._groups(runs)), newline=False) + b"'"
+        data = b"".join(self._groups(runs))
+        if len(data) < LARGE:
+            return b"BINLOG '" + binascii.b2a_base64(data, newline=False) + b"'"
+        view = memoryview(data)
+        pieces = [binascii.b2a_base64(view[at : at + _CUT], newline=False) for at in range(0, len(data), _CUT)]
+        del view, data  # a value of 64 MB is not kept once more than it must be
+        return b"".join((b"BINLOG '", *pieces, b"'"))
 
     def _groups(self, runs: Sequence[Run]) -> list[bytes]:
         out: list[bytes] = []

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, Final
 
-from segue.binlog.batch import Batch, BatchWriter, Run
+from segue.binlog.batch import LARGE, Batch, BatchWriter, Run
 from segue.binlog.events import without_checksums
 from segue.config import Endpoint
 from segue.errors import ConnectionLost, ServerError
@@ -253,7 +253,8 @@ def _packets(statements: list[bytes], most: int) -> Iterator[list[bytes]]:
     some: list[bytes] = []
     size = 0
     for statement in statements:
-        if some and size + len(statement) + 2 > most:
+        # A large one goes alone, and is not copied for that.
+        if some and (size + len(statement) + 2 > most or len(statement) >= LARGE or size >= LARGE):
             yield some
             some, size = [], 0
         some.append(statement)

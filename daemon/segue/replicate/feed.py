@@ -12,11 +12,11 @@ import contextlib
 import hashlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from segue.binlog.batch import Batch
+from segue.binlog.batch import LARGE, Batch
 from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, MariaGtid, parse
 from segue.binlog.rows import TableMap
@@ -264,10 +264,11 @@ class Feed:
         while True:
             packets = await stream.read()
             self.heard = time.time()
-            for packet in packets:
-                self.bytes += len(packet)
+            sizes = list(map(len, packets))
+            self.bytes += sum(sizes)
             assembler.clock = time.time() + self._skew
-            rest = iter(packets)
+            rest = iter(packets) if max(sizes) < LARGE else _consumed(packets)
+            del packets
             while (found := assembler.feed(rest)) is not False:
                 if isinstance(found, Ddl):
                     await self._decide(found)
@@ -291,7 +292,9 @@ class Feed:
         batch = assembler.take()
         if self._joint is not None:
             batch = self._joint.convert(batch)
-        return Job(self._applier.prepare(batch, position.text() if position else None), batch, position, batch.began)
+        work = self._applier.prepare(batch, position.text() if position else None)
+        batch.forget_rows()
+        return Job(work, batch, position, batch.began)
 
     def _next(self) -> Job | None:
         if self._ready is not None:
@@ -393,3 +396,10 @@ class Feed:
     def ddl(self) -> dict[str, Any] | None:
         """The statement at which the stream stands, for the status."""
         return self._gate.present if self.live else None
+
+
+def _consumed(packets: list[bytes]) -> Iterator[bytes]:
+    """One after the other, and nothing is kept of those that were given."""
+    packets.reverse()
+    while packets:
+        yield packets.pop()
