@@ -17,6 +17,7 @@ import pytest
 
 import workload
 from lab import Deployment, Server
+from segue.admin.client import ask
 
 pytestmark = pytest.mark.servers
 
@@ -120,6 +121,26 @@ def test_source_dies_while_fenced_then_force(make_shop: Callable[..., Any], tmp_
     assert report["outcome"] == "done"
     assert d.segue("status")[1]["active"] == "green"
     assert not read_only(shop.green)
+
+
+def test_everything_dies_right_behind_a_switchover(make_shop: Callable[..., Any], flavour: str) -> None:
+    """Before anybody has looked at the new active side once more: it comes up closed and is opened all the same."""
+    shop = make_shop(flavour)
+    d = shop.deployment
+    assert ask(d.socket, "switchover", {"timeout": 30.0})["outcome"] == "done"
+    d.kill()
+    try:
+        for server in (shop.blue, shop.green):
+            server.kill()
+            server.options["read_only"] = 1
+            server.start()
+        d.launch()
+        d.wait_for(lambda s: s["replication"]["state"] == "streaming" and not read_only(shop.green), 60.0)
+    finally:
+        for server in (shop.blue, shop.green):
+            server.options.pop("read_only", None)
+    assert read_only(shop.blue)
+    assert d.segue("status")[1]["active_refuses_writes"] is None
 
 
 def test_old_side_dead_after_the_commit(make_shop: Callable[..., Any], tmp_path: Path, flavour: str) -> None:

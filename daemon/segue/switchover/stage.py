@@ -128,8 +128,9 @@ class RealStage:
     async def _prepare(self, run: Run) -> dict[str, Any]:
         """Everything that can be done while clients still work."""
         for server in (self._world.source, self._world.target):
-            _, conn = await server.get()
+            flavour, conn = await server.get()
             await progress.ensure(conn)
+        run.facts["target_started"] = await flavour.started(conn)
         await self._world.prepare_proof()
         deadline = time.monotonic() + run.timeout
         while True:
@@ -262,11 +263,16 @@ class RealStage:
                 self._world.way_back.set_standby(old.label, str(run.facts["source_position"]), [])
             follows = await both(self._turn_round(old, place), new.write_epoch(epoch))
         await self._world.turn_standby(old)  # who looks at the standby must not find it writable
+        if (started := run.facts.get("target_started")) is None:
+            flavour, conn = await new.get()
+            started = await flavour.started(conn)
         await new.unfence(writable=True)
         result: dict[str, Any] = {}
         if run.released_at is None:
             result = await self._world.release_clients(new)
             run.released_at = time.monotonic()
+        # Before the switchover counts as over: a restart of everything right behind it must find who was opened.
+        self._world.way_back.set_opened(new.label, float(started))
         if follows:
             await self._world.start_replication(new, old, epoch)
         told = {k: result.get(k, default) for k, default in (("dropped", 0), ("relocated", 0), ("lost", []))}

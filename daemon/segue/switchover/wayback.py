@@ -44,6 +44,11 @@ class WayBack:
         """`position` in the side's own binlog: what is behind it has not been looked through."""
         self.journal.set_fact("standby", {"side": side, "position": position, "foreign": foreign})
 
+    def set_opened(self, side: str, started: float) -> None:
+        """Segue made this side writable in the life of the server that `started` then: closed after a restart, it is
+        to be opened again; closed without one, somebody means it."""
+        self.journal.set_fact("opened", {"side": side, "started": started})
+
     def set_pending(self, value: dict[str, Any] | None) -> None:
         self.journal.set_fact("way_back_pending", value)
 
