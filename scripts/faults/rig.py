@@ -125,6 +125,7 @@ class Rig:
         self._clients = subprocess.Popen(
             [sys.executable, "-m", "faults.clients", str(self._history_file), str(self.front.port), str(_CLIENTS), blue, green],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         )  # fmt: skip
 
     def _say(self, word: str) -> None:
