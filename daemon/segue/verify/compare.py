@@ -30,7 +30,10 @@ FEW: Final = 500
 BUCKETS: Final = 256
 WHOLE_BUCKETS: Final = 4096
 """For a table that cannot be cut into ranges."""
-LOOKUP: Final = 200
+LOOKUP: Final = 500
+"""Rows that one question names."""
+ROUND: Final = 10_000
+"""Rows of one round: it waits for the stream once, however many they are."""
 PAUSES: Final = (0.0, 0.05, 0.3, 1.0)
 """Seconds before each round. A row that was changing meanwhile gets further rounds, `LONG_PAUSE` apart."""
 AGAINST: Final = 3
@@ -182,8 +185,8 @@ class TableComparison:
             await asyncio.sleep(PAUSES[number] if number < len(PAUSES) else LONG_PAUSE)
             again: list[Suspect] = []
             try:
-                for start in range(0, len(waiting), LOOKUP):
-                    again += await self.round(waiting[start : start + LOOKUP])
+                for start in range(0, len(waiting), ROUND):
+                    again += await self.round(waiting[start : start + ROUND])
             except ServerError:
                 raise
             except SegueError as error:
@@ -196,10 +199,10 @@ class TableComparison:
     async def round(self, suspects: list[Suspect]) -> list[Suspect]:
         """One look at these rows; those that have not settled."""
         keys = [s.key for s in suspects]
-        before = await self._source.lookup(self.plan, keys)
+        before = await self._versions(self._source, keys)
         await self._clock.applied(await self._source.position())
-        target = await self._target.lookup(self.plan, keys)
-        after = await self._source.lookup(self.plan, keys)
+        target = await self._versions(self._target, keys)
+        after = await self._versions(self._source, keys)
         again = []
         confirmed: list[KeyValue] = []
         for suspect in suspects:
@@ -211,9 +214,15 @@ class TableComparison:
                 self.result.looked_again += 1
             else:
                 confirmed.append(key)
-        if confirmed:
-            await self._show(confirmed, before, target)
+        for start in range(0, len(confirmed), LOOKUP):
+            await self._show(confirmed[start : start + LOOKUP], before, target)
         return again
+
+    async def _versions(self, reader: Reader, keys: Sequence[KeyValue]) -> dict[KeyValue, int]:
+        found: dict[KeyValue, int] = {}
+        for start in range(0, len(keys), LOOKUP):
+            found |= await reader.lookup(self.plan, keys[start : start + LOOKUP])
+        return found
 
     async def _show(self, keys: list[KeyValue], source: dict[KeyValue, int], target: dict[KeyValue, int]) -> None:
         """Both versions of rows that differ for certain."""

@@ -20,7 +20,7 @@ from segue.binlog.events import BinlogError
 from segue.binlog.positions import parse
 from segue.errors import SegueError
 from segue.log import get_logger
-from segue.verify.compare import FIRST_STEP, Clock, Suspect, TableComparison, both, next_step
+from segue.verify.compare import FIRST_STEP, ROUND, Clock, Suspect, TableComparison, both, next_step
 from segue.verify.findings import Finding
 from segue.verify.follow import Follower, Touched
 from segue.verify.plan import KeyValue, Plan, as_text
@@ -30,7 +30,8 @@ from segue.verify.session import Order, plans
 log = get_logger("verify")
 SETTLE_AFTER: Final = 0.1
 """Seconds after which a touched row is looked at; a hot row is looked at once in this time, not at each change."""
-RECHECK: Final = 400
+FEW: Final = 400
+"""Rows in doubt that are few enough for a pause."""
 PAUSE_LOOKUP: Final = 500
 FOUND_AGAIN: Final = 2.0
 """Seconds after which rows that differ are looked at again."""
@@ -179,7 +180,7 @@ class Continuous:
         """Look at rows that were touched and at suspects; how many."""
         count = 0
         for state in self._tables:
-            keys = state.touched.take(time.monotonic() - SETTLE_AFTER, RECHECK)
+            keys = state.touched.take(time.monotonic() - SETTLE_AFTER, ROUND)
             for key in keys:
                 state.looking[key] = state.looking.get(key) or Suspect(key)
             if state.found and state.plan.keyed and time.monotonic() > state.found_looked_at + FOUND_AGAIN:
@@ -187,7 +188,7 @@ class Continuous:
                 state.found_looked_at = time.monotonic()
                 for key in state.found:
                     state.looking.setdefault(key, Suspect(key))
-            suspects = list(state.looking.values())[:RECHECK]
+            suspects = list(state.looking.values())[:ROUND]
             if not suspects or not state.plan.keyed:
                 continue
             count += len(suspects)
@@ -226,7 +227,7 @@ class Continuous:
         """Stop comparing chunks and look at what was touched, until little is left or `limit` seconds are over."""
         self._calm.set()
         deadline = time.monotonic() + limit
-        while time.monotonic() < deadline and self._in_doubt() > RECHECK:
+        while time.monotonic() < deadline and self._in_doubt() > FEW:
             await asyncio.sleep(0.02)
         return self.status()
 
