@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from faults.campaign import one
-from faults.catalogue import Plan
-from faults.rig import Rig
+from faults.catalogue import MOMENTS, Plan
+from faults.rig import Rig, background
 
 pytestmark = pytest.mark.servers
 SEEDS = {
@@ -30,5 +32,30 @@ def test_runs_of_the_campaign(flavour: str, tmp_path: Path) -> None:
             print(result.line(flavour))
             assert not result.wrong, result.line(flavour)
             assert not result.told, result.line(flavour)
+    finally:
+        rig.close()
+
+
+def test_clients_are_not_held_for_as_long_as_a_server_is_silent(tmp_path: Path) -> None:
+    """The statement that opens the new side gets no answer: beyond max_pause its clients are let go, and it is opened yet."""
+    rig = Rig("mysql", tmp_path / "rig", disks=False)
+    try:
+        active = str(rig.status()["active"])
+        trap = MOMENTS["before-open-new"].trap(rig, active)
+        assert trap is not None
+        answer: dict[str, Any] = {}
+        asked = background(lambda: answer.update(rig.ask("switchover", 120.0, timeout=20.0)))
+        assert trap.sprung.wait(60.0)
+        began = time.monotonic()
+        while b"clients are released although" not in rig.deployment.log.read_bytes():
+            assert time.monotonic() < began + 40.0  # a statement's own limit is 60 s
+            time.sleep(0.05)
+        for link in rig.links.values():
+            link.pass_trap(trap)
+        asked.join(60.0)
+        assert answer["value"]["outcome"] == "done"
+        rig.heal()
+        assert rig.wait_back(time.monotonic())[1] == ""
+        assert rig.check(1) == []
     finally:
         rig.close()

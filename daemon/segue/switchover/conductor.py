@@ -58,6 +58,8 @@ class Run:
     allow: frozenset[str] = frozenset()
     """Guardrails that the operator passes over."""
     told_of_commit: bool = False
+    releasing: bool = False
+    """Clients are being released just now."""
     stuck_since: float | None = None
     """Monotonic second since which one state is done again and again."""
     given_up: asyncio.Event = field(default_factory=asyncio.Event)

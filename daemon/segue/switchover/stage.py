@@ -6,6 +6,7 @@ Each method may be done again after a crash, so each first asks the servers what
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -87,22 +88,47 @@ class RealStage:
             Action.UNDO: self._undo,
             Action.WITNESS: self._witness,
         }
+        if action not in (Action.MARK, Action.OPEN, Action.UNDO):
+            return await methods[action](run)
+        # Where the server does not answer, over a full disk for instance, its clients must not wait for as long as we do.
+        watch = asyncio.create_task(self._release_in_time(run))
         try:
             return await methods[action](run)
         except (SegueError, TimeoutError) as error:
-            if action in (Action.MARK, Action.OPEN, Action.UNDO) and not isinstance(error, NotOwner):
+            if not isinstance(error, NotOwner):
                 await self._release_overdue(run)
             raise
+        finally:
+            if not run.releasing:
+                watch.cancel()
+            await asyncio.wait({watch})
+
+    async def _release_in_time(self, run: Run) -> None:
+        if run.held_at is not None:
+            await asyncio.sleep(max(0.0, run.held_at + self._world.max_pause - time.monotonic()))
+            with contextlib.suppress(SegueError, TimeoutError):
+                await self._release_overdue(run)
 
     async def _release_overdue(self, run: Run) -> None:
         """The side that should serve clients cannot be opened: beyond the limit they get errors, and are not held."""
-        held, released = run.held_at, run.released_at
-        if held is None or released is not None or time.monotonic() - held < self._world.max_pause:
+        held = run.held_at
+        if held is None or run.released_at is not None or run.releasing or time.monotonic() - held < self._world.max_pause:
             return
         side = self._world.target if run.committed else self._world.source
         log.error("clients are released although their server cannot be opened yet", side=side.label)
-        await self._world.release_clients(side)
+        await self._release(run, side)
+
+    async def _release(self, run: Run, side: Server) -> dict[str, Any]:
+        """Once for each switchover; empty when it has been done, or is being done."""
+        if run.released_at is not None or run.releasing:
+            return {}
+        run.releasing = True
+        try:
+            result = await self._world.release_clients(side)
+        finally:
+            run.releasing = False
         run.released_at = time.monotonic()
+        return result
 
     def _left(self, run: Run) -> float:
         """Seconds of the pause that may still be spent. Raises Refused when there are none."""
@@ -267,10 +293,7 @@ class RealStage:
             flavour, conn = await new.get()
             started = await flavour.started(conn)
         await new.unfence(writable=True)
-        result: dict[str, Any] = {}
-        if run.released_at is None:
-            result = await self._world.release_clients(new)
-            run.released_at = time.monotonic()
+        result = await self._release(run, new)
         # Before the switchover counts as over: a restart of everything right behind it must find who was opened.
         self._world.way_back.set_opened(new.label, float(started))
         if follows:
@@ -305,9 +328,8 @@ class RealStage:
                 if await source.held_by():
                     await source.unfence(writable=True)
         result: dict[str, Any] = {}
-        if (run.held_at is not None or run.facts.get("sessions_opened")) and run.released_at is None:
-            result = await self._world.release_clients(source)
-            run.released_at = time.monotonic()
+        if run.held_at is not None or run.facts.get("sessions_opened"):
+            result = await self._release(run, source)
         if self._world.way_back.open:
             try:
                 await self._world.start_replication(source, self._world.target, self._world.epoch)
