@@ -107,7 +107,7 @@ bench-seed: install ## Filling an empty server against mydumper+myloader and mys
 	@$(BIN)/python -m benchmarks.seed $(ARGS)
 
 seed-kills: install ## The copy killed at 20 moments on each flavour: it goes on, and both sides are equal
-	@SEED_KILLS=20 SEED_ROWS=150000 $(BIN)/python -m pytest -q -s tests/integration/test_seed.py -k killed $(ARGS)
+	@SEED_KILLS=20 SEED_ROWS=130000 $(BIN)/python -m pytest -q -s tests/integration/test_seed.py -k killed $(ARGS)
 
 alternate: install ## 100 switchovers and rollbacks without a pause, under load (TIMES=100)
 	@$(BIN)/python -m faults.alternate --times $(or $(TIMES),100)
