@@ -109,6 +109,10 @@ bench-seed: install ## Filling an empty server against mydumper+myloader and mys
 seed-kills: install ## The copy killed at 20 moments on each flavour: it goes on, and both sides are equal
 	@SEED_KILLS=20 SEED_ROWS=130000 $(BIN)/python -m pytest -q -s tests/integration/test_seed.py -k killed $(ARGS)
 
+.PHONY: shapes
+shapes: install ## Sample databases, or DUMP=file.sql, seeded from FLAVOUR= to TARGET= and verified
+	@$(BIN)/python -m shapes --source $(FLAVOUR) --target $(or $(TARGET),$(FLAVOUR)) $(if $(DUMP),--dump $(DUMP)) $(ARGS)
+
 alternate: install ## 100 switchovers and rollbacks without a pause, under load (TIMES=100)
 	@$(BIN)/python -m faults.alternate --times $(or $(TIMES),100)
 
