@@ -28,6 +28,7 @@ from segue.log import get_logger
 from segue.replicate import held, progress
 from segue.replicate.applier import Applier, Work
 from segue.replicate.assembler import Assembler, Route, Stop
+from segue.replicate.clock import SourceClock
 from segue.replicate.ddl.event import Ddl
 from segue.replicate.ddl.gate import Gate
 from segue.replicate.dump import DumpRequest, DumpStream, format_description
@@ -91,7 +92,7 @@ class Feed:
         self._reading = True
         self._persisted_at = 0.0
         self._unpersisted = False
-        self._skew = 0.0
+        self._clock = SourceClock()
 
     # -- from outside --------------------------------------------------------------------------------------
 
@@ -156,12 +157,12 @@ class Feed:
         assembler = self._assembler
         for job in (self._running, self._ready):
             if job is not None:
-                return self._since(job.began)
+                return self._clock.since(job.began)
         if assembler.batch.transactions or assembler.in_transaction:
-            return self._since(assembler.batch.began)
+            return self._clock.since(assembler.batch.began)
         if self._stream.at_head or self.batches == 0:
             return 0.0
-        return self._since(assembler.commit_time)
+        return self._clock.since(assembler.commit_time)
 
     def busy(self) -> float:
         """Seconds that the target has been working on one batch."""
@@ -178,9 +179,6 @@ class Feed:
         others = {f"{s}.{t}": path for (s, t), path in self._planner.paths.items() if path != "pass"}
         return {"apply": "events" if self._applier.binlog_allowed else "statements", "plans": others}
 
-    def _since(self, began: float) -> float:
-        return max(0.0, time.time() + self._skew - began) if began else 0.0
-
     # -- beginning -----------------------------------------------------------------------------------------
 
     async def _start_position(self, flavour: Flavour) -> GtidSet | MariaGtid | FilePosition:
@@ -190,7 +188,7 @@ class Feed:
         if identity.source_id == self._applier.identity.source_id:
             raise Stop("source and target are the same server", mend="Give green its own server")
         now = float(await self._source.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
-        self._skew = now - time.time()
+        self._clock.set(now)
         row = await progress.read(self._applier.connection, order.deployment)
         if row is None:
             raise Stop(f"{order.target_where} has no progress of deployment '{order.deployment}'",
@@ -266,7 +264,7 @@ class Feed:
             self.heard = time.time()
             sizes = list(map(len, packets))
             self.bytes += sum(sizes)
-            assembler.clock = time.time() + self._skew
+            assembler.clock = self._clock.now()
             rest = iter(packets) if max(sizes) < LARGE else _consumed(packets)
             del packets
             while (found := assembler.feed(rest)) is not False:

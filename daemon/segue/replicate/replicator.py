@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import time
 from typing import Any, Final
@@ -28,6 +29,8 @@ LOOK_AGAIN: Final = 5.0
 STREAMING_LAG: Final = 1.0
 BUSY: Final = 10.0
 """Seconds of one batch after which status says so."""
+TIDY: Final = 1.0
+"""Seconds after a feed's end until its memory is given back: nobody waits for replication then."""
 _BINLOG_UNREADABLE = 1236
 _BUSY_MEND = (
     "SHOW PROCESSLIST there: a lock, a table without a key, a slow disk, or a full one (MySQL looks for room once a"
@@ -213,6 +216,8 @@ class Replicator:
         self._heard = feed.heard or self._heard
         if self._feed is feed:
             self._feed = None
+        # A feed's parts refer to each other; Python would keep many such feeds, with their buffers, before it looks.
+        asyncio.get_running_loop().call_later(TIDY, gc.collect)
 
     def _advanced(self) -> None:
         self._changed.set()
@@ -311,4 +316,6 @@ async def main(fd: int) -> None:
     """Serve until control's end of the channel closes."""
     replicator = Replicator()
     channel = replicator.channel = await open_channel(fd, replicator.handle)
+    gc.collect()
+    gc.freeze()  # what is there now stays: collections look only at what comes
     await channel.wait_closed()

@@ -51,6 +51,7 @@ class Run:
     errors: list[str] = field(default_factory=list)
     mends: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.time)
+    began: float = field(default_factory=time.monotonic)
     held_at: float | None = None
     """Monotonic second at which clients began to be held."""
     released_at: float | None = None
@@ -249,7 +250,7 @@ class Conductor:
             "source": run.source,
             "target": run.target,
             "started": run.started,
-            "seconds": round(time.time() - run.started, 3),
+            "seconds": round(time.monotonic() - run.began, 3),
             "pause_ms": run.pause_ms,
             "steps": run.steps,
             "dropped": run.facts.get("dropped", 0),

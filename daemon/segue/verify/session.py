@@ -143,7 +143,7 @@ class Session:
 
     async def run(self, patterns: list[str]) -> dict[str, Any]:
         """Compare; the document. Raises SegueError when it cannot be done."""
-        began = time.time()
+        began, clock = time.time(), time.monotonic()
         readers = await self.order.readers()
         try:
             todo, self._results = await plans(self.order.mapping, readers, patterns)
@@ -160,7 +160,7 @@ class Session:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-        return self._document(began)
+        return self._document(began, time.monotonic() - clock)
 
     async def _work(self, queue: list[Plan]) -> None:
         readers: tuple[Reader, Reader] | None = None
@@ -198,10 +198,9 @@ class Session:
         self.progress.rows_estimated = max(self.progress.rows_estimated, self.progress.rows)
         self.progress.differences = sum(r.open_findings for r in self._results) + result.open_findings
 
-    def _document(self, began: float) -> dict[str, Any]:
+    def _document(self, began: float, seconds: float) -> dict[str, Any]:
         results = sorted(self._results, key=lambda r: r.source or r.target)
         _shorten(results)
-        seconds = time.time() - began
         rows = sum(r.rows for r in results)
         return {
             "equal": all(r.equal for r in results),
