@@ -33,6 +33,10 @@ run: install ## Run the daemon with CONFIG=file
 test: install ## All tests, on real servers (fetched at first use), two files at a time (ARGS=-n0: one)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
+.PHONY: test-long
+test-long: install ## The slow tests with all their repetitions: 20 switchovers in a row, 10 kills, ...
+	@SEGUE_LONG=1 SEGUE_KILLS=20 $(BIN)/python -m pytest -q -m slow --timeout 1800 $(ARGS)
+
 test-unit: install ## Tests that need no server
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
 

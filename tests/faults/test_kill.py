@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.amount import WHOLE
 
 import workload
 from lab.deployment import APP_PASSWORD
@@ -20,12 +21,12 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.mark.slow
-def test_replicator_killed_ten_times(make_shop: Callable[..., Any], flavour: str) -> None:
+def test_replicator_killed_again_and_again(make_shop: Callable[..., Any], flavour: str) -> None:
     shop = make_shop(flavour)
     load = shop.load(clients=8)
     dice = random.Random(7)
     try:
-        for _ in range(10):
+        for _ in range(10 if WHOLE else 3):
             wanted = dice.randint(20, 600)
             begin = shop.deployment.wait_for(lambda s: s["replication"]["state"] in ("streaming", "catching_up"))
             rows = begin["replication"]["rows"]
@@ -49,7 +50,7 @@ def test_daemon_killed_in_switchovers(make_shop: Callable[..., Any], flavour: st
     load = shop.load(clients=6)
     dice = random.Random(11)
     try:
-        for _ in range(6):
+        for _ in range(6 if WHOLE else 3):
             shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
             asked = threading.Thread(target=lambda: shop.deployment.segue("switchover", check=False), daemon=True)
             asked.start()
