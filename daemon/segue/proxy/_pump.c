@@ -12,7 +12,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,8 +24,6 @@
 
 #define CHUNK (256 * 1024) /* one read; a reply that fits is walked and sent in one piece */
 #define BATCH 256          /* events a system call */
-#define PATIENCE 16        /* most looks at empty sockets, giving the processor away in between, before the loop sleeps:
-                              under load peers answer within them, and falling asleep and waking costs more */
 #define TURN_NS 2000000    /* then the event loop has its turn: control's orders must not wait */
 
 typedef struct {
@@ -45,7 +42,6 @@ typedef struct {
     int epoll;
     Py_ssize_t armed;
     unsigned long long commands;
-    unsigned patience; /* looks at empty sockets at present: grows while they find something, shrinks while not */
     unsigned char *buffer;
 } Pump;
 
@@ -143,7 +139,6 @@ static PyObject *pump_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     Pump *self = (Pump *)type->tp_alloc(type, 0);
     if (!self) return NULL;
     self->epoll = epoll_create1(EPOLL_CLOEXEC);
-    self->patience = 1;
     self->buffer = PyMem_Malloc(CHUNK);
     if (self->epoll < 0 || !self->buffer) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -254,17 +249,9 @@ static PyObject *pump_run(Pump *self, PyObject *none)
     PyObject *out = PyList_New(0);
     if (!out) return NULL;
     int64_t until = now_ns() + TURN_NS;
-    unsigned tries = 0;
     do {
         int count = epoll_wait(self->epoll, events, BATCH, 0);
-        if (count < 0) break;
-        if (!count) {
-            if (tries++ >= self->patience) break;
-            sched_yield();
-            continue;
-        }
-        if (tries) self->patience = self->patience < PATIENCE / 2 ? self->patience * 2 : PATIENCE;
-        tries = 0;
+        if (count <= 0) break;
         for (int i = 0; i < count; i++) {
             Pair *pair = (Pair *)(uintptr_t)(events[i].data.u64 & ~(uint64_t)1);
             if (!pair->armed) continue; /* handed over earlier in this batch */
@@ -274,7 +261,6 @@ static PyObject *pump_run(Pump *self, PyObject *none)
             }
         }
     } while (PyList_GET_SIZE(out) == 0 && now_ns() < until);
-    if (tries > self->patience && self->patience > 1) self->patience /= 2;
     return out;
 }
 
