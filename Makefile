@@ -49,8 +49,9 @@ fuzz: install ## 10 million packets through the proxy's sessions (PACKETS=, SEED
 drivers: install ## Java's and Go's drivers through switchovers (fetches 160 MB)
 	@$(BIN)/python -m pytest -q -m drivers tests/drivers $(ARGS)
 
-matrix: install ## Every type by every pairing and path, then random schemas (ROUNDS=20) for each pairing
-	@$(BIN)/python -m pytest -q tests/integration/test_type_matrix.py
+matrix: install ## Every type by every pairing and path into docs/type-matrix.md, then random schemas (ROUNDS=20) for each pairing
+	@folder=$$(mktemp -d) && SEGUE_MATRIX=$$folder $(BIN)/python -m pytest -q tests/integration/test_type_matrix.py \
+	  && PYTHONPATH=scripts:. $(BIN)/python -m type_table $$folder; code=$$?; rm -rf $$folder; exit $$code
 	@for pair in mysql-mysql mariadb-mariadb mariadb-mysql mysql-mariadb; do SEGUE_RANDOM_PAIRING=$$pair \
 	  SEGUE_RANDOM_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -q --timeout 3600 tests/integration/test_random_schemas.py || exit 1; done
 
