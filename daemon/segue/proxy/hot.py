@@ -19,6 +19,7 @@ from segue.wire.constants import (
 
 if TYPE_CHECKING:
     from segue.proxy.session import Session
+    from segue.proxy.tls import TlsPipe
 
 PLAIN_REPLIES = 2
 """Replies in a row with nothing special before a session goes into the compiled path (`pump`): a client that
@@ -40,17 +41,20 @@ def quiet(session: Session, data: bytes) -> bytes | None:
     return data if there is None else data[:5] + there + data[9:]
 
 
+def opened(session: Session, tls: TlsPipe, data: bytes) -> bytes:
+    """What TLS records hold; nothing while one is in pieces, or when the peer breaks TLS and loses its connection."""
+    try:
+        return tls.feed(data)
+    except ssl.SSLError as error:
+        session.broken(error)
+        return b""
+
+
 def client_chunk(session: Session, data: bytes) -> None:
     """Bytes of the client."""
     tls = session.client_tls
-    if tls is not None:
-        try:
-            data = tls.feed(data)
-        except ssl.SSLError as error:
-            session.broken(error)
-            return
-        if not data:
-            return
+    if tls is not None and not (data := opened(session, tls, data)):
+        return
     # The fast path: one whole command that leaves no state behind, nothing under way, nobody holds.
     if session.fast and session.tracker.state == 0 and len(data) > 4:
         command = data[4]
@@ -72,14 +76,8 @@ def client_chunk(session: Session, data: bytes) -> None:
 def server_chunk(session: Session, data: bytes) -> None:
     """Bytes of the server."""
     tls = session.server_tls
-    if tls is not None:
-        try:
-            data = tls.feed(data)
-        except ssl.SSLError as error:
-            session.broken(error)
-            return
-        if not data:
-            return
+    if tls is not None and not (data := opened(session, tls, data)):
+        return
     if session.phase != 2 or session.asking is not None or (session.mapped is not None and session.renumbers):
         session.guarded(session.from_server, data)
         return
