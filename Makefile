@@ -31,7 +31,7 @@ run: install ## Run the daemon with CONFIG=file
 	@$(BIN)/segue run -c $(or $(CONFIG),config/segue.toml)
 
 test: install ## All tests, on real servers (fetched at first use), two files at a time (ARGS=-n0: one)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-long
 test-long: install ## The slow tests with all their repetitions: 20 switchovers in a row, 10 kills, ...
