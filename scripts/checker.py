@@ -296,6 +296,8 @@ def create(server: Any, schema: str = "shop") -> None:
         if server.flavour == "mysql":
             cursor.execute("SET GLOBAL log_bin_trust_function_creators = 1")
         cursor.execute(FUNCTION)
+        if server.flavour == "mysql":
+            cursor.execute("SET GLOBAL log_bin_trust_function_creators = 0")
         cursor.execute("CREATE ROLE IF NOT EXISTS checker")
         cursor.execute(f"GRANT SELECT ON `{schema}`.* TO checker")
         cursor.execute("GRANT checker TO app@'%'")

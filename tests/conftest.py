@@ -65,6 +65,7 @@ def empty(server: Server) -> None:
     server.sql("SET GLOBAL read_only = OFF")
     for name in ("sync_binlog", "innodb_flush_log_at_trx_commit"):
         server.sql(f"SET GLOBAL {name} = 1")
+    server.sql("SET GLOBAL log_bin_trust_function_creators = 0")
     server.sql("DROP USER IF EXISTS segue_sql@'%'")
     for (name,) in server.sql("SHOW DATABASES"):
         if name not in SYSTEM:
