@@ -80,20 +80,17 @@ class SessionBase:
         self.asking: Asking | None = None
         """Our own commands under way on the server's connection."""
         self.cursors: set[bytes] | None = None
-        self.long_data = False
-        self.last_statement = b""
+        self.long_data, self.last_statement = False, b""
         self.mapped: dict[bytes, bytes] | None = None
         """After a move: the client's statement ids to the server's."""
         self.moved = False
         """Its server is not the one whose greeting the client saw."""
         self.next_id = 0
         """After a move: ids for new statements, above all that the client has ever seen."""
-        self.user = ""
-        self.address = ""
+        self.user = self.address = self.server_version = ""
         self.connection_id = worker.new_id()
         """As the client knows it; the server's own is `backend_id`."""
         self.backend_id = 0
-        self.server_version = ""
         self.since = 0.0
         self.greeting: Greeting | None = None
         self.answer: Answer | None = None
@@ -105,11 +102,9 @@ class SessionBase:
         self.reason = ""
         """Why it could not be moved when that was tried."""
         self._login: Login | None = None
-        self._kept = b""
+        self._kept = self._infile_rest = b""
         self._skip = 0
-        self._infile_rest = b""
-        self._paused = False
-        self._full = False
+        self._paused = self._full = False
         self._effects: list[Effect] | None = None
         self._preparing: list[bytes] | None = None
 
