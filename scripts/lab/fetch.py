@@ -170,7 +170,7 @@ _HOME = {
     "mysql": ("mysql", "mysql"), "mysqldump": ("mysql", "mysqldump"), "mariadb": ("mariadb", "mariadb"),
     "sysbench": ("tools", "sysbench"), "haproxy": ("tools", "haproxy"), "php": ("tools", "php8.2"),
     "python-mysqldb": ("tools", "python3.11"), "mysqlrouter": ("router", "mysqlrouter"),
-    "pt-table-sync": ("toolkit", "perl"), "pt-table-checksum": ("toolkit", "perl"),
+    "pt-online-schema-change": ("toolkit", "perl"), "pt-table-sync": ("toolkit", "perl"), "pt-table-checksum": ("toolkit", "perl"),
     "mydumper": ("dump", "mydumper"), "myloader": ("dump", "myloader"),
 }  # fmt: skip
 

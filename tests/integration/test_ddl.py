@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,8 @@ import pymysql
 import pytest
 
 import ddl_campaign
-from lab import Server
+import workload
+from lab import Server, tool
 
 pytestmark = pytest.mark.servers
 
@@ -142,6 +144,28 @@ def test_online_schema_changes(make_shop: Callable[..., Any], flavour: str) -> N
     same(shop)
     assert shop.green.sql("SELECT COUNT(*), COUNT(DISTINCT seq) FROM shop.entries")[0] == (3, 3)
     assert shop.green.sql("SELECT COUNT(*) FROM shop.accounts WHERE note = 'y'")[0][0] == 50
+
+
+@pytest.mark.parametrize("flavour", ["mariadb"])  # Debian's Perl driver cannot log in to MySQL 9
+def test_the_real_online_schema_change_under_load(make_shop: Callable[..., Any], flavour: str) -> None:
+    """Percona's own program on the source, clients writing meanwhile."""
+    shop = make_shop(flavour, replicate='on_ddl = "apply"')
+    load = shop.load(clients=4)
+    program = tool("pt-online-schema-change")
+    try:
+        done = subprocess.run(
+            [*program.argv, "--execute", "--alter", "ADD COLUMN extra INT NOT NULL DEFAULT 7", "--no-check-replication-filters",
+             "--recursion-method", "none",
+             f"h=127.0.0.1,P={shop.blue.port},u=root,D=shop,t=accounts"],
+            env=program.environment(), capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
+        told = load.stop()
+    finally:
+        load.kill()
+    same(shop)
+    assert workload.verify(shop.green, told["clients"]).good
+    assert shop.green.sql("SELECT DISTINCT extra FROM shop.accounts") == [(7,)]
 
 
 def test_stop_waits_for_each_kind(make_shop: Callable[..., Any], flavour: str) -> None:
