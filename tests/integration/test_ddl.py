@@ -146,7 +146,6 @@ def test_online_schema_changes(make_shop: Callable[..., Any], flavour: str) -> N
     assert shop.green.sql("SELECT COUNT(*) FROM shop.accounts WHERE note = 'y'")[0][0] == 50
 
 
-@pytest.mark.parametrize("flavour", ["mariadb"])  # Debian's Perl driver cannot log in to MySQL 9
 def test_the_real_online_schema_change_under_load(make_shop: Callable[..., Any], flavour: str) -> None:
     """Percona's own program on the source, clients writing meanwhile."""
     shop = make_shop(flavour, replicate='on_ddl = "apply"')
