@@ -1,23 +1,20 @@
-"""Debian's packages unpacked into a cache, by name, through a private apt configuration.
+"""Packages of Debian or Ubuntu unpacked into a cache, by name, through a private apt configuration.
 
 Programs run through their own dynamic loader and libraries, so that MySQL from Debian's unstable release works
-on an older system. Nothing is installed. The mirror is the one that the machine's own apt uses. On Ubuntu the
-same would have to use Ubuntu's suites; there a server from PATH is used (see `server.py`).
+on an older system. Nothing is installed. The mirror is the one that the machine's own apt uses (see `archive.py`).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+from lab.archive import choose, resolve
 
 
 class LabError(Exception):
@@ -26,6 +23,8 @@ class LabError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PackageSet:
+    """Debian's suite and names; see `archive.resolve` for other archives."""
+
     suite: str
     packages: tuple[str, ...]
 
@@ -62,22 +61,6 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segue-lab"
 
 
-def mirrors(texts: Iterable[str]) -> list[str]:
-    """Archive addresses named in apt sources (both formats) that carry component main, security ones last."""
-    found: list[str] = []
-    for text in texts:
-        for line in text.splitlines():
-            match = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+\S+\s+.*\bmain\b", line)
-            if match:
-                found.append(match[1])
-        for block in re.split(r"\n\s*\n", text):
-            uris = re.search(r"^URIs:\s*(\S+)", block, re.MULTILINE)
-            if uris and re.search(r"^Components:.*\bmain\b", block, re.MULTILINE):
-                found.append(uris[1])
-    debian = [u.rstrip("/") for u in found if re.search(r"/debian/?$", u)]
-    return list(dict.fromkeys(debian))
-
-
 def _sources() -> list[str]:
     places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     return [p.read_text(errors="replace") for p in places if p.is_file()]
@@ -103,14 +86,15 @@ def rootfs(name: str) -> Path:
 
 
 def _fetch(what: PackageSet, work: Path) -> None:
-    found = mirrors(_sources())
-    if not found or not Path(KEYRING).exists():
-        raise LabError("no Debian mirror among this machine's apt sources; install the servers so that they are on PATH")
+    archive = choose(Path("/etc/os-release").read_text(), _sources())
+    if archive is None or not Path(archive.keyring).exists():
+        raise LabError("no mirror of Debian or Ubuntu, or no key of it, among this machine's apt sources; install the"
+                       " servers so that they are on PATH")  # fmt: skip
     apt = work / "apt"
     for part in ("lists/partial", "cache/archives/partial"):
         (apt / part).mkdir(parents=True)
     (apt / "status").touch()
-    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {found[0]} {what.suite} main\n")
+    (apt / "sources.list").write_text(archive.sources(what.suite))
     settings = {
         "Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "-", "Dir::Etc::preferencesparts": "-",
         "Dir::State::lists": apt / "lists", "Dir::State::status": apt / "status", "Dir::Cache": apt / "cache",
@@ -118,9 +102,10 @@ def _fetch(what: PackageSet, work: Path) -> None:
     }  # fmt: skip
     conf = apt / "apt.conf"
     conf.write_text("".join(f'{key} "{value}";\n' for key, value in settings.items()))
-    print(f"lab: fetching {', '.join(what.packages)} from Debian {what.suite}", flush=True)
+    print(f"lab: fetching {', '.join(what.packages)} from {archive.release or f'Debian {what.suite}'}", flush=True)
     _run(["apt-get", "-c", str(conf), "-qq", "update"])
-    _run(["apt-get", "-c", str(conf), "-qq", "-y", "--download-only", "install", *what.packages])
+    names = _named(what, set(_run(["apt-cache", "-c", str(conf), "pkgnames"]).split()))
+    _run(["apt-get", "-c", str(conf), "-qq", "-y", "--download-only", "install", *names])
     for package in sorted((apt / "cache/archives").glob("*.deb")):
         _run(["dpkg-deb", "-x", str(package), str(work / "rootfs")])
     shutil.rmtree(apt)
@@ -131,11 +116,20 @@ def _user() -> str:
     return "root" if os.geteuid() == 0 else ""
 
 
-def _run(command: list[str]) -> None:
+def _named(what: PackageSet, known: set[str]) -> list[str]:
+    names = {wanted: resolve(wanted, known) for wanted in what.packages}
+    if missing := [wanted for wanted, name in names.items() if name is None]:
+        raise LabError(f"this machine's package archive has no {', '.join(missing)}")
+    return [name for name in names.values() if name]
+
+
+def _run(command: list[str]) -> str:
+    """Its output. Raises LabError when it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise LabError(f"{command[0]} failed: {' '.join(lines[-3:])}")
+    return done.stdout
 
 
 def libraries(root: Path) -> list[str]:
@@ -149,8 +143,8 @@ def libraries(root: Path) -> list[str]:
 
 
 def run_in(root: Path, program: str) -> list[str]:
-    """The command line that runs a program of an unpacked root with its own loader."""
-    path = next((p for d in ("usr/bin", "usr/sbin", "bin", "sbin") if (p := root / d / program).exists()), None)
+    """The command line that runs a program of an unpacked root, found by its name or a pattern, with its own loader."""
+    path = next((p for d in ("usr/bin", "usr/sbin", "bin", "sbin") for p in (root / d).glob(program) if p.exists()), None)
     if path is None:
         raise LabError(f"{program} is not in {root}")
     return [str(loader(root)), "--library-path", ":".join(libraries(root)), str(path.resolve())]
@@ -168,8 +162,8 @@ def loader(root: Path) -> Path:
 
 _HOME = {
     "mysql": ("mysql", "mysql"), "mysqldump": ("mysql", "mysqldump"), "mariadb": ("mariadb", "mariadb"),
-    "sysbench": ("tools", "sysbench"), "haproxy": ("tools", "haproxy"), "php": ("tools", "php8.2"),
-    "python-mysqldb": ("tools", "python3.11"), "mysqlrouter": ("router", "mysqlrouter"),
+    "sysbench": ("tools", "sysbench"), "haproxy": ("tools", "haproxy"), "php": ("tools", "php[0-9]*"),
+    "python-mysqldb": ("tools", "python3"), "mysqlrouter": ("router", "mysqlrouter"),
     "pt-online-schema-change": ("toolkit", "perl"), "pt-table-sync": ("toolkit", "perl"), "pt-table-checksum": ("toolkit", "perl"),
     "mydumper": ("dump", "mydumper"), "myloader": ("dump", "myloader"),
 }  # fmt: skip
