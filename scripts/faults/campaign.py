@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from faults import clock
 from faults.catalogue import FAULTS, MOMENTS, Plan
 from faults.rig import BACK_LIMIT, Rig, background
 from lab import LabError
@@ -84,17 +86,20 @@ def _outcome(answer: dict[str, Any], asked: bool) -> str:
     return "aborted" if (answer.get("value") or {}).get("outcome") == "aborted" else str(answer.get("error", "unanswered"))[:80]
 
 
-def campaign(flavour: str, folder: Path, seeds: list[int], only: str | None = None) -> list[Result]:
+def campaign(flavour: str, folder: Path, seeds: list[int], only: str | None = None, *, clocks: bool = True) -> list[Result]:
     """Run them all, a fresh rig after each run that left one in doubt."""
     results: list[Result] = []
     rig: Rig | None = None
     try:
         for seed in seeds:
-            if rig is None:
-                rig = _fresh(flavour, folder)
-            plan = Plan.of(seed, disks=bool(rig.mounts))
+            plan = Plan.of(seed, disks=os.geteuid() == 0, clocks=clocks)
             if only is not None and only not in f"{plan.fault.name} at {plan.moment.name}":
                 continue
+            if rig is not None and bool(rig.clocks) != plan.fault.needs_clock:
+                rig.close()  # asking a clock that can jump costs more: only where it is needed
+                rig = None
+            if rig is None:
+                rig = _fresh(flavour, folder, clocks=plan.fault.needs_clock)
             try:
                 result = one(rig, plan)
             except (LabError, KeyError, OSError) as error:
@@ -113,12 +118,12 @@ def campaign(flavour: str, folder: Path, seeds: list[int], only: str | None = No
     return results
 
 
-def _fresh(flavour: str, folder: Path) -> Rig:
+def _fresh(flavour: str, folder: Path, *, clocks: bool) -> Rig:
     """A new rig; on a machine that is too busy for the moment it is tried again."""
     for attempt in range(5):
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            return Rig(flavour, folder)  # type: ignore[arg-type] # argparse checks it
+            return Rig(flavour, folder, clocks=clocks)  # type: ignore[arg-type] # argparse checks it
         except (LabError, OSError) as error:
             print(f"no rig, attempt {attempt + 1}: {error}", flush=True)
     raise LabError("no rig came up in five attempts")
@@ -132,6 +137,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--only", help="only plans whose 'fault at moment' contains this")
     parser.add_argument("--folder", type=Path, default=Path(".lab") / "faults")
+    parser.add_argument("--no-clocks", action="store_true", help="no jumps of clocks; also to replay seeds of before these were")
     parser.add_argument("--list", action="store_true", help="print faults and moments")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no mount and no server behind
@@ -140,7 +146,8 @@ def main() -> int:
         return 0
     seeds = [args.seed] if args.seed is not None else list(range(args.first, args.first + args.runs))
     flavours = ("mysql", "mariadb") if args.flavour == "both" else (args.flavour,)
-    results = [r for f in flavours for r in campaign(f, (args.folder / f).resolve(), seeds, args.only)]
+    clocks = not args.no_clocks and clock.COMPILER is not None
+    results = [r for f in flavours for r in campaign(f, (args.folder / f).resolve(), seeds, args.only, clocks=clocks)]
     counts = Counter("wrong" if r.wrong else "operator" if r.told else "good" for r in results)
     slowest = max((r.back for r in results if not r.told and not r.wrong), default=0.0)
     print(f"{len(results)} runs: {dict(counts)}; slowest way back {slowest:.1f} s; seeds {seeds[0]} to {seeds[-1]}")

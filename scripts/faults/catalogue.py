@@ -18,6 +18,7 @@ from faults.tcp import Trap
 LONG = 6.0
 """Seconds, longer than the rig's max_pause."""
 SHORT = 2.0
+HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Fault:
     """With the label of the side that is active."""
     lasts: float
     needs_disk: bool = False
+    needs_clock: bool = False
 
 
 def _kill(*who: str) -> Callable[[Rig, str], None]:
@@ -90,6 +92,17 @@ def _slow_disk(who: str) -> Callable[[Rig, str], None]:
     return begin
 
 
+def _jump(who: str, seconds: int) -> Callable[[Rig, str], None]:
+    """The wall clock of one machine or of all of them; the run's end sets it right, which is the jump back."""
+
+    def begin(rig: Rig, active: str) -> None:
+        name = {"source": active, "target": OTHER[active]}.get(who, who)
+        for clock in rig.clocks.values() if who == "all" else (rig.clocks[name],):
+            clock.jump(seconds)
+
+    return begin
+
+
 def _faults() -> dict[str, Fault]:
     found = [Fault("nothing", lambda _rig, _active: None, 0.0)]
     for who in ("control", "replicate", "proxy", "source", "target"):
@@ -110,6 +123,9 @@ def _faults() -> dict[str, Fault]:
     found += [Fault(f"full-{where}", _fill(where), SHORT, needs_disk=True) for where in ("source", "target", "state")]
     if shutil.which("strace"):
         found += [Fault(f"slow-disk-{who}", _slow_disk(who), LONG) for who in ("source", "target")]
+    for who in ("segue", "source", "target", "all"):
+        for name, seconds in (("ahead", HOUR), ("back", -HOUR)):
+            found.append(Fault(f"clock-{name}-{who}", _jump(who, seconds), SHORT, needs_clock=True))
     return {f.name: f for f in found}
 
 
@@ -186,9 +202,9 @@ class Plan:
     """Seconds between moment and fault."""
 
     @classmethod
-    def of(cls, seed: int, *, disks: bool) -> Plan:
+    def of(cls, seed: int, *, disks: bool, clocks: bool = True) -> Plan:
         dice = random.Random(seed)
-        faults = [f for f in FAULTS.values() if disks or not f.needs_disk]
+        faults = [f for f in FAULTS.values() if (disks or not f.needs_disk) and (clocks or not f.needs_clock)]
         moment = dice.choice(list(MOMENTS.values()))
         delay = 0.0 if moment.statement else dice.choice((0.0, dice.uniform(0, 0.03), dice.uniform(0, 0.4)))
         return cls(seed, dice.choice(faults), moment, delay)

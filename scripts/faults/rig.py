@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from faults import clients
+from faults.clock import Clock
 from faults.history import History, Reader, anomalies, changes
 from faults.tcp import FaultProxy, Loop
 from lab import Deployment, Lab, LabError, Server
@@ -43,25 +44,30 @@ class Via:
 class Rig:
     """One deployment of a flavour. `close` leaves nothing behind."""
 
-    def __init__(self, flavour: Flavour, folder: Path, *, disks: bool = True) -> None:
+    def __init__(self, flavour: Flavour, folder: Path, *, disks: bool = True, clocks: bool = False) -> None:
+        """With `clocks` servers and daemon have wall clocks of their own, which can jump."""
         self.flavour = flavour
         self.folder = folder
         self.mounts: list[Path] = []
+        self.clocks: dict[str, Clock] = {}
+        """Of blue, green and segue, each a machine of its own."""
         self._loop = Loop()
         self._lab = Lab(folder / "lab")
         self._clients: subprocess.Popen[str] | None = None
         try:
-            self._make(disks=disks and os.geteuid() == 0)
+            self._make(disks=disks and os.geteuid() == 0, clocks=clocks)
         except BaseException:
             self.close()
             raise
 
-    def _make(self, *, disks: bool) -> None:
+    def _make(self, *, disks: bool, clocks: bool) -> None:
         self.servers: dict[str, Server] = dict(
             zip(("blue", "green"), self._lab.pair(self.flavour, self.flavour, buffer_pool="64M", options={"read_only": 1}),
                 strict=True)
         )  # fmt: skip
-        for server in self.servers.values():
+        if clocks:
+            self.clocks = {name: Clock(self.folder, name) for name in (*self.servers, "segue")}
+        for label, server in self.servers.items():
             create_accounts(server, segue_password=SEGUE_PASSWORD, app_password=APP_PASSWORD, schemas=("shop", "watch"))
             for statement in clients.TABLES:
                 server.sql(statement.replace("EXISTS ", "EXISTS shop.", 1))
@@ -69,13 +75,17 @@ class Rig:
             server.sql(f"INSERT INTO shop.accounts VALUES {rows}")
             server.sql("CREATE TABLE watch.t (n BIGINT)")
             server.sql("INSERT INTO watch.t VALUES (0)")
+            server.env = self.clocks[label].env if clocks else {}
             if disks:
                 self._own_disk(server)
+            elif clocks:
+                server.restart()
         self.links = {label: FaultProxy(self._loop, s.host, s.port) for label, s in self.servers.items()}
         self.deployment = Deployment(
             self.folder / "d", Via("127.0.0.1", self.links["blue"].port), Via("127.0.0.1", self.links["green"].port),  # type: ignore[arg-type] # address is all it takes
             accounts=False, drain_timeout=2.0, max_pause=4.0,
         )  # fmt: skip
+        self.deployment.env = self.clocks["segue"].env if clocks else {}
         config = self.deployment.config
         config.write_text(config.read_text().replace('user = "segue"\n', 'user = "segue"\ntls = "disabled"\n'))
         self.front = FaultProxy(self._loop, "127.0.0.1", self.deployment.port)
@@ -201,6 +211,8 @@ class Rig:
         """End every fault, and start what was killed, as a service manager would."""
         for link in (*self.links.values(), self.front):
             link.heal()
+        for clock in self.clocks.values():
+            clock.jump(0)
         for folder in self.mounts:
             (folder / "filler").unlink(missing_ok=True)
         self.signal(signal.SIGCONT, "blue", "green", "control", "replicate", "proxy")

@@ -32,6 +32,8 @@ class Deployment:
         self.green = green
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.env: dict[str, str] = {}
+        """Of its next start, besides ours."""
         self.log = folder / "segue.log"
         folder.mkdir(parents=True, exist_ok=True)
         if accounts:
@@ -66,6 +68,7 @@ class Deployment:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [_segue(), "run", "-c", str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env=os.environ | self.env,
                 preexec_fn=die_with_owner,  # noqa: PLW1509 - one system call, no lock taken
             )  # fmt: skip
 

@@ -114,6 +114,8 @@ class Server:
         self.port = free_port()
         self.socket = f"/tmp/segue-lab-{self.port}.sock"
         self.options = options
+        self.env: dict[str, str] = {}
+        """Of its next start, besides ours."""
         self.max_disk = max_disk
         self._process: subprocess.Popen[bytes] | None = None
         self._new = False
@@ -155,7 +157,7 @@ class Server:
         keep = os.environ.get("SEGUE_LAB_KEEP") == "1"
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True, env=os.environ | self.env,
             preexec_fn=None if keep else die_with_owner,  # noqa: PLW1509 - one system call, no lock taken
         )  # fmt: skip
         threading.Thread(target=self._guard_disk, args=(self._process,), daemon=True).start()

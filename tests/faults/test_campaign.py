@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from faults.campaign import one
-from faults.catalogue import MOMENTS, Plan
+from faults.catalogue import FAULTS, MOMENTS, Plan
+from faults.clock import COMPILER
 from faults.rig import Rig, background
+from tests.amount import WHOLE
+from tests.conftest import FLAVOURS
 
 pytestmark = pytest.mark.servers
 SEEDS = {
@@ -28,7 +31,7 @@ def test_runs_of_the_campaign(flavour: str, tmp_path: Path) -> None:
     rig = Rig(flavour, tmp_path / "rig", disks=False)  # type: ignore[arg-type] # one of the two
     try:
         for seed in SEEDS[flavour]:
-            result = one(rig, Plan.of(seed, disks=False))
+            result = one(rig, Plan.of(seed, disks=False, clocks=False))
             print(result.line(flavour))
             assert not result.wrong, result.line(flavour)
             assert not result.told, result.line(flavour)
@@ -57,5 +60,34 @@ def test_clients_are_not_held_for_as_long_as_a_server_is_silent(tmp_path: Path) 
         rig.heal()
         assert rig.wait_back(time.monotonic())[1] == ""
         assert rig.check(1) == []
+    finally:
+        rig.close()
+
+
+@pytest.mark.skipif(COMPILER is None, reason="the library by which a clock jumps has to be compiled")
+@pytest.mark.parametrize("flavour", FLAVOURS if WHOLE else FLAVOURS[1:])
+@pytest.mark.slow
+def test_a_jump_of_any_clock_is_neither_lag_nor_an_obstacle(flavour: str, tmp_path: Path) -> None:
+    """The source's set back by an hour is no lag of an hour; all of them set ahead in the midst of a switchover is nothing."""
+    rig = Rig(flavour, tmp_path / "rig", disks=False, clocks=True)  # type: ignore[arg-type] # one of the two
+    try:
+        server = rig.servers["blue"]
+        before = server.sql("SELECT UNIX_TIMESTAMP()")[0][0]
+        rig.clocks["blue"].jump(-3600)
+        assert server.sql("SELECT UNIX_TIMESTAMP()")[0][0] < before - 3500  # it does jump
+        deadline = time.monotonic() + 20.0
+        believable = 0
+        while believable < 100:  # readings in a row; some of them are taken while rows are under way
+            assert time.monotonic() < deadline, "an hour's lag is still shown"
+            believable = believable + 1 if (rig.status()["replication"]["lag_seconds"] or 0.0) < 60.0 else 0
+        answer = rig.ask("switchover", 60.0, timeout=15.0)
+        assert answer["value"]["outcome"] == "done", answer
+        assert rig.check(1) == []
+        rig.heal()
+        result = one(rig, Plan(0, FAULTS["clock-ahead-all"], MOMENTS["before-lock"], 0.0))
+        assert result.hit, result.line(flavour)
+        assert not result.wrong, result.line(flavour)
+        assert not result.told, result.line(flavour)
+        assert result.outcome == "done"
     finally:
         rig.close()

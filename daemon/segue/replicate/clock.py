@@ -1,7 +1,7 @@
 """The source's clock as seen from here: events carry its time, and lag is counted against it.
 
 Kept by our monotonic clock from the moment it was asked for, so that neither a difference between the two machines'
-clocks nor a jump of ours (NTP, an operator) shows as lag.
+clocks nor a jump of ours (NTP, an operator) shows as lag. A jump of the source's own does until it is asked again.
 """
 
 from __future__ import annotations

@@ -44,6 +44,10 @@ BATCH_BYTES: Final = 1_500_000
 PERSIST_EVERY: Final = 1.0
 """Seconds between writes of a position behind which nothing was for the target."""
 CAREFUL_TRANSACTIONS: Final = 1000
+CLOCK_EVERY: Final = 2.0
+"""Seconds between looks at the source's clock."""
+CLOCK_TRUSTED: Final = 0.5
+"""Seconds within which its answer must come to count."""
 
 
 @dataclass(slots=True)
@@ -187,8 +191,7 @@ class Feed:
         identity = await flavour.identify(self._source)
         if identity.source_id == self._applier.identity.source_id:
             raise Stop("source and target are the same server", mend="Give green its own server")
-        now = float(await self._source.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
-        self._clock.set(now)
+        self._clock.set(await _time_on(self._source))
         row = await progress.read(self._applier.connection, order.deployment)
         if row is None:
             raise Stop(f"{order.target_where} has no progress of deployment '{order.deployment}'",
@@ -235,10 +238,22 @@ class Feed:
 
     # -- the two tasks -------------------------------------------------------------------------------------
 
+    async def _keep_the_time(self) -> None:
+        """Ask again and again: the source's own clock may jump. A connection that breaks shows where it is needed."""
+        source = self._source
+        while source is not None and not source.closed:
+            await asyncio.sleep(CLOCK_EVERY)
+            with contextlib.suppress(SegueError):
+                asked = time.monotonic()
+                now = await _time_on(source)
+                if time.monotonic() - asked < CLOCK_TRUSTED:  # else it is old already
+                    self._clock.set(now)
+
     async def _both(self) -> None:
         reader = asyncio.create_task(self._read(), name="reader")
         applier = asyncio.create_task(self._apply(), name="applier")
         ending = asyncio.create_task(self._end.wait(), name="ending")
+        keeper = asyncio.create_task(self._keep_the_time(), name="time")
         try:
             await asyncio.wait({reader, applier, ending}, return_when=asyncio.FIRST_COMPLETED)
             if not applier.done():
@@ -250,9 +265,10 @@ class Feed:
                 self._work.set()
                 await asyncio.wait({applier})
         finally:
-            for task in (reader, applier, ending):
+            tasks = {reader, applier, ending, keeper}
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({reader, applier, ending})
+            await asyncio.wait(tasks)
         for task in (applier, reader):
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -394,6 +410,10 @@ class Feed:
     def ddl(self) -> dict[str, Any] | None:
         """The statement at which the stream stands, for the status."""
         return self._gate.present if self.live else None
+
+
+async def _time_on(source: Connection) -> float:
+    return float(await source.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
 
 
 def _consumed(packets: list[bytes]) -> Iterator[bytes]:
