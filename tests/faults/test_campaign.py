@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.amount import WHOLE
+from tests.conftest import FLAVOURS
 
 from faults.campaign import one
 from faults.catalogue import FAULTS, MOMENTS, Plan
 from faults.clock import COMPILER
 from faults.rig import Rig, background
-from tests.amount import WHOLE
-from tests.conftest import FLAVOURS
 
 pytestmark = pytest.mark.servers
 SEEDS = {
