@@ -162,6 +162,7 @@ def loader(root: Path) -> Path:
 
 _HOME = {
     "mysql": ("mysql", "mysql"), "mysqldump": ("mysql", "mysqldump"), "mariadb": ("mariadb", "mariadb"),
+    "mariadb-dump": ("mariadb", "mariadb-dump"),
     "sysbench": ("tools", "sysbench"), "haproxy": ("tools", "haproxy"), "php": ("tools", "php[0-9]*"),
     "python-mysqldb": ("tools", "python3"), "mysqlrouter": ("router", "mysqlrouter"),
     "pt-online-schema-change": ("toolkit", "perl"), "pt-table-sync": ("toolkit", "perl"), "pt-table-checksum": ("toolkit", "perl"),
@@ -192,7 +193,7 @@ def tool(name: str) -> Tool:
         env |= _client_plugins(root)
     elif name == "mysql":
         argv += ["--no-defaults", f"--character-sets-dir={root}/usr/share/mysql/charsets"]
-    elif name == "mariadb":
+    elif name in ("mariadb", "mariadb-dump"):
         argv += ["--no-defaults", f"--plugin-dir={next(root.glob('usr/lib/*/libmariadb3/plugin'), '')}"]
     elif name in ("mydumper", "myloader"):
         env = _client_plugins(root)

@@ -14,11 +14,6 @@ from tests.integration.seedrig import Rig, churn, fill
 
 from lab import Deployment, Lab, Server
 from lab.deployment import APP_PASSWORD
-from segue.config import Endpoint
-from segue.control.begin import _refuse_gaps
-from segue.errors import Refused
-from segue.roles import Side
-from segue.switchover.server import Server as ControlServer
 
 pytestmark = pytest.mark.servers
 Make = Callable[..., Rig]
@@ -292,21 +287,3 @@ def test_the_daemon_serves_an_unseeded_pair_and_goes_on_after_its_death(
         assert deployment.segue("switchover")[1]["outcome"] == "done"
     finally:
         deployment.stop()
-
-
-async def test_a_start_of_another_time_line_or_behind_purged_binlogs_is_refused(
-    pairs: Callable[[str], tuple[Server, Server]],
-) -> None:
-    blue, _ = pairs("mysql")
-    server = ControlServer(Side("blue", Endpoint(host=blue.host, port=blue.port, user="root")))
-    try:
-        with pytest.raises(Refused, match="has never executed"):
-            await _refuse_gaps(server, "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5")
-        blue.sql("CREATE DATABASE shop")
-        blue.sql("FLUSH BINARY LOGS")
-        blue.sql(f"PURGE BINARY LOGS TO '{blue.sql('SHOW BINARY LOGS')[-1][0]}'")
-        with pytest.raises(Refused, match="is purged"):
-            await _refuse_gaps(server, "")
-        await _refuse_gaps(server, await server.position())
-    finally:
-        await server.close()

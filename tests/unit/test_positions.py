@@ -48,6 +48,15 @@ def test_a_copy_is_its_own() -> None:
     assert (other.text(), maria.text()) == ("0-1-5", "0-2-6")
 
 
+@given(numbers, numbers)
+def test_without_is_the_difference(one: set[int], two: set[int]) -> None:
+    assert GtidSet(text_of(one)).without(GtidSet(text_of(two))).text() == GtidSet(text_of(one - two) if one - two else "").text()
+
+
+def test_of_one_server() -> None:
+    assert GtidSet(f"{ONE}:1-3,{ONE}:tag:7,{TWO}:1").of(ONE.upper()).text() == GtidSet(f"{ONE}:1-3,{ONE}:tag:7").text()
+
+
 def test_tags() -> None:
     ours = GtidSet(f"{ONE}:1-3:blue:7")
     assert ours.tagged()

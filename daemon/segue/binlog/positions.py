@@ -99,6 +99,31 @@ class GtidSet:
             for there in self._sets.get(key, ())
         )
 
+    def of(self, uuid: str) -> GtidSet:
+        """What one server has written, with and without tags."""
+        return self._made({k: v for k, v in self._sets.items() if k.partition(":")[0] == uuid.lower()})
+
+    def without(self, other: GtidSet) -> GtidSet:
+        """What is not in `other`."""
+        out: dict[str, list[list[int]]] = {}
+        for key, intervals in self._sets.items():
+            for start, stop in intervals:
+                begin = start
+                for gone, end in other._sets.get(key, ()):
+                    if gone < stop and end > begin:
+                        if begin < gone:
+                            out.setdefault(key, []).append([begin, gone])
+                        begin = min(end, stop)
+                if begin < stop:
+                    out.setdefault(key, []).append([begin, stop])
+        return self._made(out)
+
+    @staticmethod
+    def _made(sets: dict[str, list[list[int]]]) -> GtidSet:
+        new = GtidSet()
+        new._sets = {key: [list(i) for i in intervals] for key, intervals in sets.items()}
+        return new
+
     def tagged(self) -> bool:
         return any(":" in key for key in self._sets)
 
@@ -113,9 +138,7 @@ class GtidSet:
         )
 
     def copy(self) -> GtidSet:
-        new = GtidSet()
-        new._sets = {key: [list(i) for i in intervals] for key, intervals in self._sets.items()}
-        return new
+        return self._made(self._sets)
 
 
 class MariaGtid:

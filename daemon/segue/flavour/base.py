@@ -67,6 +67,20 @@ def running_replica(rows: list[dict[str, Any]]) -> str | None:
     return None
 
 
+def resting_replica(rows: list[dict[str, Any]], skip: dict[str, str]) -> str | None:
+    """The source's address of the first channel that the server starts when it is started; `skip` are its variables."""
+    if any(value.upper() in ("ON", "1") for value in skip.values()):
+        return None
+    for row in rows:
+        lower = {k.lower().replace("master", "source"): v for k, v in row.items()}
+        if lower.get("source_host"):
+            return f"{lower['source_host']}:{lower.get('source_port')}"
+    return None
+
+
+SKIP_START = ("skip_replica_start", "skip_slave_start")
+
+
 class Flavour(ABC):
     """One server's ways. Methods take the connection to use; they raise ServerError and ConnectionLost."""
 
@@ -86,6 +100,8 @@ class Flavour(ABC):
     """Changes that foreign keys cascade are in the binlog, else the engine repeats them on a target."""
     stop_replica: ClassVar[str]
     """The statement that ends the server's own replication."""
+    forget_replica: ClassVar[str]
+    """The statement after which a restart does not begin it again."""
     dump_is_mariadb: ClassVar[bool]
     """How mysql-replication has to ask for the binlog, and how positions are written."""
 
@@ -122,6 +138,10 @@ class Flavour(ABC):
     @abstractmethod
     async def purged(self, conn: Connection, position: str) -> str | None:
         """What of the stream behind `position` the server no longer has; None when it has all, or cannot say."""
+
+    @abstractmethod
+    async def never_had(self, conn: Connection, position: str) -> str | None:
+        """What of `position`, which is of this server's kind, the server has never executed; None when it has all."""
 
     @abstractmethod
     async def fence(self, conn: Connection, timeout: float) -> None:
@@ -216,6 +236,10 @@ class Flavour(ABC):
     @abstractmethod
     async def replica_running(self, conn: Connection) -> str | None:
         """The server that this one follows by its own replication; None when it follows none."""
+
+    @abstractmethod
+    async def replica_at_rest(self, conn: Connection) -> str | None:
+        """The server that this one would follow by itself after its next restart, though it does not now."""
 
     async def binlog_seconds(self, conn: Connection) -> float:
         """How long binlogs are kept; 0 for ever."""

@@ -13,15 +13,29 @@ from segue.binlog.positions import MariaGtid
 from segue.errors import ServerError
 from segue.flavour.base import (
     NOT_TRACKED,
+    SKIP_START,
     Flavour,
     Identity,
     Privilege,
     Session,
     one_name_for_now,
+    resting_replica,
     running_replica,
     session,
 )
 from segue.sql import Connection, quote
+
+_GTID = re.compile(r"(\d+)-(\d+)-(\d+)")
+_NO_SUCH_BINLOG, _NO_BINLOG = 1220, 1381
+
+
+def _last_of_domains(position: str) -> dict[int, int]:
+    return {int(d): int(n) for d, _, n in _GTID.findall(position)}
+
+
+def _text(value: str) -> str:
+    """A literal for a statement that takes no expression."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 class MariaDB(Flavour):
@@ -54,6 +68,7 @@ class MariaDB(Flavour):
     )  # fmt: skip
     dump_is_mariadb: ClassVar[bool] = True
     stop_replica: ClassVar[str] = "STOP ALL SLAVES;"
+    forget_replica: ClassVar[str] = "RESET SLAVE ALL;"
     rows_v2: ClassVar[bool] = False
     row_flags: ClassVar[int] = 0x000F
 
@@ -90,9 +105,27 @@ class MariaDB(Flavour):
             return raw, False
         return one_name_for_now(raw) or raw, True
 
-    async def purged(self, conn: Connection, position: str) -> str | None:  # noqa: ARG002 - MySQL asks
-        # Which GTIDs the oldest binlog begins behind cannot be asked for; the dump is refused with error 1236.
+    async def purged(self, conn: Connection, position: str) -> str | None:
+        # The oldest binlog says at its head what came before it: the last of each domain and server.
+        try:
+            oldest = str((await conn.query("SHOW BINARY LOGS"))[0]["Log_name"])
+            head = await conn.query(f"SHOW BINLOG EVENTS IN {_text(oldest)} LIMIT 5")
+        except ServerError as error:
+            if error.code in (_NO_SUCH_BINLOG, _NO_BINLOG):  # purged between both; the dump says what is wrong
+                return None
+            raise
+        lists = [str(r["Info"]) for r in head if r["Event_type"] == "Gtid_list"]
+        have = _last_of_domains(position)
+        for domain, server, number in _GTID.findall(lists[0] if lists else ""):
+            if int(number) > have.get(int(domain), -1):
+                return f"up to {domain}-{server}-{number}"
         return None
+
+    async def never_had(self, conn: Connection, position: str) -> str | None:
+        state = str(await conn.value("SELECT @@GLOBAL.gtid_binlog_state"))
+        have = {(d, s): int(n) for d, s, n in _GTID.findall(state)}
+        unknown = [f"{d}-{s}-{n}" for d, s, n in _GTID.findall(position) if have.get((d, s), -1) < int(n)]
+        return ",".join(unknown) or None
 
     async def fence(self, conn: Connection, timeout: float) -> None:
         # read_only first, so that no new write begins while the lock waits for running ones; the lock then
@@ -203,6 +236,9 @@ class MariaDB(Flavour):
 
     async def replica_running(self, conn: Connection) -> str | None:
         return running_replica(await conn.query("SHOW ALL SLAVES STATUS"))
+
+    async def replica_at_rest(self, conn: Connection) -> str | None:
+        return resting_replica(await conn.query("SHOW ALL SLAVES STATUS"), await self.variables(conn, *SKIP_START))
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

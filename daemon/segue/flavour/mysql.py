@@ -8,15 +8,17 @@ import time
 from secrets import token_hex
 from typing import Any, ClassVar, Self
 
-from segue.binlog.positions import GtidSet
+from segue.binlog.positions import GtidSet, parse
 from segue.errors import ServerError
 from segue.flavour.base import (
     NOT_TRACKED,
+    SKIP_START,
     Flavour,
     Identity,
     Privilege,
     Session,
     one_name_for_now,
+    resting_replica,
     running_replica,
     session,
 )
@@ -55,6 +57,7 @@ class MySQL(Flavour):
     )  # fmt: skip
     dump_is_mariadb: ClassVar[bool] = False
     stop_replica: ClassVar[str] = "STOP REPLICA;"
+    forget_replica: ClassVar[str] = "RESET REPLICA ALL;"
     rows_v2: ClassVar[bool] = True  # 9.7 refuses version 1
     row_flags: ClassVar[int] = 0xFFFF
 
@@ -97,6 +100,13 @@ class MySQL(Flavour):
             return None if file in logs else f"file {file}"
         gone = await conn.value(f"SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, {quote(position)})")
         return str(gone).replace("\n", "") or None
+
+    async def never_had(self, conn: Connection, position: str) -> str | None:
+        if not self.gtid:
+            here = await self.position(conn)
+            return None if parse(here, mariadb=False).contains(parse(position, mariadb=False)) else position
+        unknown = await conn.value(f"SELECT GTID_SUBTRACT({quote(position)}, @@GLOBAL.gtid_executed)")
+        return str(unknown).replace("\n", "") or None
 
     async def fence(self, conn: Connection, timeout: float) -> None:
         # super_read_only waits for metadata locks (LOCK TABLES, a running ALTER): the limit makes it fail
@@ -259,8 +269,14 @@ class MySQL(Flavour):
         return [session(r) for r in rows]
 
     async def replica_running(self, conn: Connection) -> str | None:
-        statement = "SHOW REPLICA STATUS" if self.version >= (8, 0, 22) else "SHOW SLAVE STATUS"
-        return running_replica(await conn.query(statement))
+        return running_replica(await conn.query(self._replica_status))
+
+    async def replica_at_rest(self, conn: Connection) -> str | None:
+        return resting_replica(await conn.query(self._replica_status), await self.variables(conn, *SKIP_START))
+
+    @property
+    def _replica_status(self) -> str:
+        return "SHOW REPLICA STATUS" if self.version >= (8, 0, 22) else "SHOW SLAVE STATUS"
 
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(

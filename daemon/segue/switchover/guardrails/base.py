@@ -81,7 +81,9 @@ class Guardrail:
     unsafe: str = ""
     """Why `--allow` does not pass over it; empty when an operator may."""
     at_start: bool = False
-    """Also run before the daemon's first start, which is refused when it blocks."""
+    """Also run before the daemon's start, which is refused when it blocks."""
+    at_first_start: bool = False
+    """The same before the very first start only: later clients are served all the same."""
 
     def finding(self, problem: Problem) -> Finding:
         mend = problem.mend

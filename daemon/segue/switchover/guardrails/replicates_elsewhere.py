@@ -13,9 +13,13 @@ async def _check(context: Context) -> list[Problem]:
         if running:
             found.append(Problem(f"the {role} {server.side.where} replicates from {running} by itself", "", server,
                                  flavour.stop_replica, "blocks" if server is context.target else None))  # fmt: skip
+        elif server is context.target and (rests := await flavour.replica_at_rest(conn)):
+            found.append(Problem(f"the {role} {server.side.where} would replicate from {rests} again after its next restart",
+                                 "", server, flavour.forget_replica, "blocks"))  # fmt: skip
     return found
 
 
 GUARDRAIL = Guardrail(
-    "replicates_elsewhere", "warns", "Neither side follows another server by its own replication.", _check
-)
+    "replicates_elsewhere", "warns", "Neither side follows another server by its own replication.", _check,
+    at_first_start=True,
+)  # fmt: skip
