@@ -41,8 +41,9 @@ test-unit: install ## Tests that need no server
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
 .PHONY: fuzz
-fuzz: install ## 10 million packets through the proxy's sessions (PACKETS=, SEED=), then a minute of the other targets
+fuzz: install ## 10 million packets through the proxy's sessions and through the compiled path (PACKETS=, SEED=), then a minute of the other targets
 	@PYTHONPATH=scripts:. $(BIN)/python -m tests.fuzz.protocol $(or $(PACKETS),10000000) $(SEED)
+	@PYTHONPATH=scripts:. $(BIN)/python -m tests.fuzz.compiled $(or $(PACKETS),10000000) $(SEED)
 	@PYTHONPATH=scripts:. $(BIN)/python -m tests.fuzz.targets 60
 
 .PHONY: drivers
