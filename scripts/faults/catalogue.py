@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import re
 import shutil
@@ -66,9 +68,12 @@ def _fill(where: str) -> Callable[[Rig, str], None]:
         sides = {"source": active, "target": OTHER[active]}
         folder = rig.state_dir if where == "state" else rig.servers[sides[where]].folder / "data"
         left = shutil.disk_usage(folder).free
+        with contextlib.suppress(OSError), (folder / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, left - 1_000_000)  # at once; what is left by writing
+        left = shutil.disk_usage(folder).free
         block = b"\0" * 65536
         try:
-            with (folder / "filler").open("wb", buffering=0) as filler:
+            with (folder / "filler").open("ab", buffering=0) as filler:
                 while left > 0:
                     left -= filler.write(block[: min(left, len(block))])
         except OSError:

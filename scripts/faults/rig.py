@@ -221,12 +221,12 @@ class Rig:
                 server.start()
         self.start_daemon()
 
-    def wait_back(self, healed: float) -> tuple[float, str]:
+    def wait_back(self, healed: float, limit: float = BACK_LIMIT) -> tuple[float, str]:
         """Seconds from `healed` until clients are served and replication streams, and what an operator was told
         where that did not happen within the limit."""
         status: dict[str, Any] = {}
         served = None
-        while time.monotonic() < healed + BACK_LIMIT:
+        while time.monotonic() < healed + limit:
             for server in self.servers.values():
                 if not server.running:  # killed itself meanwhile, over a full disk for instance
                     server.start()
@@ -239,9 +239,11 @@ class Rig:
             time.sleep(0.05)
         replication = status.get("replication") or {}
         if status.get("active_refuses_writes"):
-            return BACK_LIMIT, str(status["active_refuses_writes"])
+            return limit, str(status["active_refuses_writes"])
+        if status.get("short_of_room"):
+            return limit, "; ".join(status["short_of_room"].values())
         told = f"{replication.get('error') or ''} -> {replication.get('mend') or ''}" if replication.get("mend") else ""
-        return BACK_LIMIT, told or f"NOT BACK: served={served is not None} {json.dumps(status)[:600]}"
+        return limit, told or f"NOT BACK: served={served is not None} {json.dumps(status)[:600]}"
 
     def check(self, epoch_before: int) -> list[str]:
         """Hold the clients and compare everything; then forget the run."""

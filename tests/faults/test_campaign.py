@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.conftest import FLAVOURS
 from faults.campaign import one
 from faults.catalogue import FAULTS, MOMENTS, Plan
 from faults.clock import COMPILER
-from faults.rig import Rig, background
+from faults.rig import BACK_LIMIT, Rig, background
 
 pytestmark = pytest.mark.servers
 SEEDS = {
@@ -89,5 +90,22 @@ def test_a_jump_of_any_clock_is_neither_lag_nor_an_obstacle(flavour: str, tmp_pa
         assert not result.wrong, result.line(flavour)
         assert not result.told, result.line(flavour)
         assert result.outcome == "done"
+    finally:
+        rig.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", FLAVOURS if WHOLE else FLAVOURS[:1])
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system that can be filled is mounted by root")
+def test_a_full_disk_on_the_standby_is_named(flavour: str, tmp_path: Path) -> None:
+    """Status says which side, what shows it, and what to do, within the time that the campaign gives."""
+    rig = Rig(flavour, tmp_path / "rig")  # type: ignore[arg-type] # one of the two
+    try:
+        assert rig.status()["short_of_room"] == {}
+        FAULTS["full-target"].begin(rig, "blue")
+        told = rig.deployment.wait_for(lambda s: s["short_of_room"], BACK_LIMIT)["short_of_room"]
+        assert list(told) == ["green"]
+        assert "Make room there" in told["green"]
+        assert ("says at" in told["green"]) == (flavour == "mysql")
     finally:
         rig.close()

@@ -312,3 +312,36 @@ async def test_two_servers_at_the_same_time_end_together() -> None:
 
     with pytest.raises(NotOwner):
         await both(refused(), fails(NotOwner("another daemon acts")))
+
+
+def test_a_statement_without_an_answer_behind_the_commit_is_spoken_of(journal: Journal) -> None:
+    """Who asked for the switchover is told what it waits for though nothing of it has failed; it ends when the answer comes."""
+
+    async def run() -> None:
+        world, answer = World(), asyncio.Event()
+
+        class Silent:
+            async def act(self, action: Action, run: Run) -> dict[str, Any]:
+                if action is Action.OPEN:
+                    await answer.wait()
+                return await world.act(action, run)
+
+        conductor = Conductor(journal, Silent())
+        job = asyncio.create_task(conductor.switchover("blue", "green", 1.0))
+        async with asyncio.timeout(10.0):
+            while conductor.phase is not State.OPENING:
+                assert conductor.stuck(0.0, []) is None or conductor.phase is State.COMMITTED
+                await asyncio.sleep(0)
+            while (told := conductor.stuck(0.05, ["green: 1 sessions wait for room on its disk"])) is None:
+                await asyncio.sleep(0.01)
+        assert "opening cannot be done yet" in told.message
+        assert "green: 1 sessions wait for room on its disk" in told.message
+        assert "Bring green back" in told.mend
+        unknown = conductor.stuck(0.05, [])
+        assert unknown is not None
+        assert "green has not answered for" in unknown.message
+        answer.set()
+        assert (await job)["outcome"] == "done"
+        assert conductor.stuck(0.0, []) is None
+
+    asyncio.run(run())

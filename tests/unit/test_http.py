@@ -25,7 +25,7 @@ STEADY: dict[str, Any] = {
                         "pause_ms": 41.5, "dropped": 0, "relocated": 4, "errors": [],
                         "steps": [{"step": "hold", "ms": 3.0, "error": None}]},
     "switchover": None, "way_back": {"state": "open"}, "active_refuses_writes": None,
-    "unreachable": {},
+    "unreachable": {}, "short_of_room": {},
 }  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def test_hosts() -> None:
     ({"proxy__workers": [{"held": 0, "waiting": []}]}, "1 of 1 proxy workers do not answer"),
     ({"paused": True}, "clients are paused"),
     ({"active_refuses_writes": "blue is read-only"}, "blue is read-only"),
+    ({"short_of_room": {"green": "green: 1 sessions wait for room"}}, "green: 1 sessions wait for room"),
     ({"unreachable": {"green": "no answer"}}, "green cannot be reached: no answer"),
     ({"unreachable": {"green": "no answer"}, "way_back": {"state": "finalized", "side": "green"}}, ""),
     ({"unreachable": {"blue": "no answer"}, "way_back": {"state": "finalized", "side": "green"}}, "blue cannot be"),

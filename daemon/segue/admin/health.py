@@ -25,6 +25,7 @@ def reasons(value: dict[str, Any], workers: int) -> list[str]:
     if (refusal := value.get("active_refuses_writes")) is not None:
         found.append(str(refusal))
     found += [f"{side} cannot be reached: {why}" for side, why in value["unreachable"].items() if _needed(value, side)]
+    found += [why for side, why in value["short_of_room"].items() if _needed(value, side) and why not in found]
     if (now := value.get("switchover")) is not None:
         found += [f"switchover {now['state']}: {error}" for error in now["errors"][-3:]]
         return found

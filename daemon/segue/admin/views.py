@@ -66,6 +66,9 @@ def status(value: dict[str, Any]) -> RenderableType:
         table.add_row("", f"[red]{escape(value['active_refuses_writes'])}[/]")
     for side, why in value.get("unreachable", {}).items():
         table.add_row("", f"[red]{escape(side)} cannot be reached: {escape(why)}[/]")
+    for why in value.get("short_of_room", {}).values():
+        if why != value.get("active_refuses_writes"):
+            table.add_row("", f"[red]{escape(why)}[/]")
     if (now := value.get("switchover")) is not None:
         for text in (*now["errors"][-3:], *(f"-> {m}" for m in now["mend"][-3:])):
             table.add_row("", f"[red]{escape(text)}[/]")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -321,6 +320,7 @@ class Control:
             "way_back": describe(self.way_back, self.epoch),
             "active_refuses_writes": self.keeper.refusing(self.journal.active),
             "unreachable": self.keeper.unreachable(),
+            "short_of_room": self.keeper.short_of_room(),
         }
 
     async def _proxy_status(self) -> dict[str, Any]:
@@ -366,13 +366,9 @@ class Control:
         """The job's end; or a refusal that says what it waits for, while it goes on."""
         while not job.done():
             await asyncio.wait({job}, timeout=0.2)
-            run = self.conductor.run
-            if run is not None and run.stuck_since is not None and time.monotonic() - run.stuck_since > self.max_pause:
+            if (stuck := self.conductor.stuck(self.max_pause, self.keeper.short_of_room().values())) is not None:
                 job.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody has to look at it
-                side = run.target if run.committed else run.source
-                force = "" if run.committed else f"; if {side} is gone for good: segue switchover --force"
-                raise Refused(f"{run.state} cannot be done yet and is tried again: {'; '.join(run.errors[-2:])}",
-                              mend=f"Bring {side} back, segue status shows how it goes{force}")  # fmt: skip
+                raise stuck
         return job.result()
 
     async def seed(self, action: str, **options: bool) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Keeper:
         self._told: dict[str, str] = {}
         self._gone: dict[str, tuple[float, str]] = {}
         """Sides that cannot be asked: since which monotonic second, and the last reason."""
+        self._short: dict[str, str] = {}
+        """Sides that wait for room on their disks, and what to say of each."""
         self._in_doubt: set[str] = set()
         """Sides that a lost statement of ours may yet close."""
         self.turn = asyncio.Lock()
@@ -82,7 +84,10 @@ class Keeper:
             own = self._own[side.label] = Server(side.side)
         try:
             async with asyncio.timeout(LIMIT):
-                await own.connection()
+                await self._look_for_room(own)
+                if self._world.switching:  # it has the turn
+                    self._gone.pop(side.label, None)
+                    return True
                 async with self.turn:
                     if self._world.switching or side.label != (self._world.source if active else self._world.target).label:
                         return True
@@ -92,12 +97,26 @@ class Keeper:
             self._lost(error)
             return False
         except (SegueError, TimeoutError) as error:
+            if self._world.switching and isinstance(error, TimeoutError):
+                return False  # maybe the switchover took the turn meanwhile; the next look does not wait for it
             text = str(error) or f"no answer within {LIMIT:g} s"
             self._gone[side.label] = self._gone.get(side.label, (time.monotonic(), ""))[0], text
             self._say(side.label, f"cannot be asked now: {text}", debug=True)
             return False
         self._gone.pop(side.label, None)
         return True
+
+    async def _look_for_room(self, server: Server) -> None:
+        """Also in a switchover, which may be what waits for it."""
+        flavour, conn = await server.get()
+        if (found := await flavour.short_of_room(conn)) is None:
+            self._short.pop(server.label, None)
+            return
+        if server.label not in self._short:
+            log.error("a server waits for room on its disk", side=server.label, what=found)
+        self._short[server.label] = (
+            f"{server.side.where}: {found}. Make room there; the server itself looks again once a minute"
+        )
 
     async def _standby(self, server: Server) -> None:
         if not await server.held_by():
@@ -121,9 +140,8 @@ class Keeper:
             self._say(server.label, f"the active side refuses writes: {', '.join(held)} is on, and Segue did not set it."
                       " If nobody means it: SET GLOBAL read_only = OFF; there")
             return
-        if waiting := await flavour.waiting_for_disk(conn):
-            self._say(server.label, f"{waiting} sessions wait for room on the disk of {server.side.where}: make room there;"
-                      " the server itself looks again once a minute")  # fmt: skip
+        if (short := self._short.get(server.label)) is not None:
+            self._say(server.label, short)
             return
         self._told.pop(server.label, None)
         if known.get("side") != server.label or restarted:
@@ -132,6 +150,10 @@ class Keeper:
     def refusing(self, label: str) -> str | None:
         """Why the active side accepts nothing, for status."""
         return self._told.get(label)
+
+    def short_of_room(self) -> dict[str, str]:
+        """Sides that wait for room on their disks, each with what shows it and what to do, for status."""
+        return dict(sorted(self._short.items()))
 
     def unreachable(self) -> dict[str, str]:
         """Sides that have not answered for a while, each with the reason, for status."""

@@ -246,11 +246,9 @@ class Flavour(ABC):
         have = await self.variables(conn, "binlog_expire_logs_seconds", "expire_logs_days")
         return float(have.get("binlog_expire_logs_seconds") or 0) or float(have.get("expire_logs_days") or 0) * 86400
 
-    async def waiting_for_disk(self, conn: Connection) -> int:
-        """How many sessions wait until somebody makes room on the server's disk."""
-        return int(await conn.value(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE '%disk space%' AND ID <> CONNECTION_ID()"
-        ))  # fmt: skip
+    @abstractmethod
+    async def short_of_room(self, conn: Connection) -> str | None:
+        """What shows that the server waits for room on its disk; None when nothing does."""
 
     async def started(self, conn: Connection) -> float:
         """When the server was started, Unix seconds on its own clock, right to a second or two."""

@@ -240,6 +240,12 @@ class MariaDB(Flavour):
     async def replica_at_rest(self, conn: Connection) -> str | None:
         return resting_replica(await conn.query("SHOW ALL SLAVES STATUS"), await self.variables(conn, *SKIP_START))
 
+    async def short_of_room(self, conn: Connection) -> str | None:
+        waiting = int(await conn.value(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE '%free space%' AND ID <> CONNECTION_ID()"
+        ))  # fmt: skip
+        return f"{waiting} sessions wait for room on its disk" if waiting else None
+
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(
             "SELECT DISTINCT GRANTEE AS a FROM information_schema.USER_PRIVILEGES"

@@ -278,6 +278,23 @@ class MySQL(Flavour):
     def _replica_status(self) -> str:
         return "SHOW REPLICA STATUS" if self.version >= (8, 0, 22) else "SHOW SLAVE STATUS"
 
+    async def short_of_room(self, conn: Connection) -> str | None:
+        # A COMMIT that waits for room has the state of any COMMIT. The process list would need room for itself.
+        rows = await conn.query(
+            "SELECT COUNT(*) AS n, MAX(PROCESSLIST_TIME) AS t FROM performance_schema.threads"
+            " WHERE PROCESSLIST_STATE = 'waiting for handler commit' AND PROCESSLIST_TIME >= 3"
+            " AND PROCESSLIST_COMMAND IN ('Query', 'Execute')"  # one that is idle keeps its last state
+        )
+        if not int(rows[0]["n"]):
+            return None
+        found = f"{rows[0]['n']} sessions have waited for their COMMIT for up to {rows[0]['t']} s"
+        # The server writes it again only ten minutes later.
+        said = await conn.value(
+            "SELECT DATE_FORMAT(LOGGED, '%H:%i:%s') FROM performance_schema.error_log WHERE LOGGED > NOW() - INTERVAL 660 SECOND"
+            " AND (DATA LIKE '%errno 28 %' OR DATA LIKE '%error number 28.%') ORDER BY LOGGED DESC LIMIT 1"
+        )
+        return found + (f", and its error log says at {said} that its disk is full" if said else "; look at its disk")
+
     async def bypassing_accounts(self, conn: Connection, own_user: str) -> list[str]:
         rows = await conn.query(
             "SELECT DISTINCT GRANTEE AS a FROM information_schema.USER_PRIVILEGES"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,14 +62,18 @@ class Run:
     told_of_commit: bool = False
     releasing: bool = False
     """Clients are being released just now."""
-    stuck_since: float | None = None
-    """Monotonic second since which one state is done again and again."""
+    since: float = field(default_factory=time.monotonic)
+    """Monotonic second at which the state began, however often it was tried again."""
     given_up: asyncio.Event = field(default_factory=asyncio.Event)
     """Do not wait for the source to come back: the operator forces a switchover away from it."""
     committed: bool = False
     """The commit's entry is in the journal."""
     commit_in_doubt: bool = False
     """It failed in a way that may leave it there."""
+
+    def go(self, state: State) -> None:
+        if state is not self.state:
+            self.state, self.since = state, time.monotonic()
 
     @property
     def pause_ms(self) -> float | None:
@@ -135,6 +140,17 @@ class Conductor:
         await self.wait_end()
         return True
 
+    def stuck(self, limit: float, reasons: Collection[str]) -> Refused | None:
+        """For who waits for a switchover that for longer than `limit` can neither go on nor back; `reasons` are known ones."""
+        run = self.run
+        if run is None or run.state not in AFTER_COMMIT | {State.ABORTING} or time.monotonic() - run.since <= limit:
+            return None
+        side = run.target if run.committed else run.source
+        force = "" if run.committed else f"; if {side} is gone for good: segue switchover --force"
+        known = "; ".join([*reasons, *run.errors[-2:]]) or f"{side} has not answered for {time.monotonic() - run.since:.0f} s"
+        return Refused(f"{run.state} cannot be done yet and is tried again: {known}",
+                       mend=f"Bring {side} back, segue status shows how it goes{force}")  # fmt: skip
+
     async def wait_end(self) -> dict[str, Any] | None:
         """Until no switchover is under way; the last one's report."""
         while self.run is not None:
@@ -147,7 +163,7 @@ class Conductor:
                 if run.state is State.FENCED:
                     run.facts["fence_tried"] = True  # an abort lifts only a fence of ours
                 if not await self._enter(run):
-                    run.state = State.ABORTING
+                    run.go(State.ABORTING)
                     continue
                 run.committed = run.committed or run.state in AFTER_COMMIT
                 log.info("switchover", state=run.state, source=run.source, target=run.target)
@@ -156,11 +172,8 @@ class Conductor:
                 if following is run.state:
                     if run.state is State.ABORTING and run.given_up.is_set():
                         break
-                    run.stuck_since = run.stuck_since or time.monotonic()
                     await asyncio.sleep(RETRY_SECONDS)
-                else:
-                    run.stuck_since = None
-                run.state = following
+                run.go(following)
             report = self._report(run, committed=run.committed)
             await self._finish(run, report, new_active=run.target if run.committed else None)
             self.last = report
