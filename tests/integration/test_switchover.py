@@ -70,7 +70,7 @@ class Watcher(threading.Thread):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(40 * SWITCHOVERS + 140)
 def test_switchovers_in_a_row_under_load(make_shop: Callable[..., Any], flavour: str) -> None:
     shop = make_shop(flavour)
     watcher = Watcher(shop.blue, shop.green)
