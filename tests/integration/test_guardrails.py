@@ -198,7 +198,7 @@ def attempt(bench: Bench, case: Case) -> str:
             return f"not found, or said otherwise: {found}"
         printed = [f for f in found if f.statement]
         for finding in printed:
-            bench.sql(finding.side, (finding.statement.rstrip(";"),))
+            bench.sql(finding.side, tuple(finding.statement.rstrip(";").split("; ")))
         if case.mend_blue == ("CLOSE",) and session is not None:
             session.close()
         bench.sql("blue", case.mend_blue)

@@ -153,6 +153,7 @@ def seed(  # noqa: PLR0917 - typer's way to say options
     users: Annotated[bool, typer.Option("--users", help="Copy accounts and their grants too.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace tables of the standby that hold rows.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Fill a standby anew that was filled before.")] = False,
+    clone: Annotated[bool, typer.Option("--clone", help="Copy the whole server by MySQL's CLONE plugin.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the daemon goes on.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Copy nothing for now.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after --pause.")] = False,
@@ -165,7 +166,7 @@ def seed(  # noqa: PLR0917 - typer's way to say options
     chosen = [n for n, on in (("pause", pause), ("resume", resume), ("cancel", cancel), ("follow", follow)) if on]
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} do not go together")
-    options = {"users": users, "overwrite": overwrite, "again": again}
+    options = {"users": users, "overwrite": overwrite, "again": again, "clone": clone}
     value = run_seed(_socket(config, socket), chosen[0] if chosen else "start", options, err,
                      bars=not json and err.is_terminal, wait=not detach)  # fmt: skip
     if json:

@@ -139,7 +139,7 @@ class AdminServer:
 
 async def _seed(control: Control, args: dict[str, Any]) -> dict[str, Any]:
     action = str(args.get("action", "start"))
-    options = {k: bool(args.get(k)) for k in ("users", "overwrite", "again")} if action == "start" else {}
+    options = {k: bool(args.get(k)) for k in ("users", "overwrite", "again", "clone")} if action == "start" else {}
     return await control.seed(action, **options)
 
 

@@ -6,7 +6,7 @@ from segue.binlog.events import BinlogError
 from segue.binlog.positions import FilePosition, GtidSet, parse
 from segue.config import Config
 from segue.copy.desk import first_look
-from segue.errors import ConfigError, Refused, SegueError
+from segue.errors import ConfigError, ConnectionLost, Refused, SegueError
 from segue.log import get_logger
 from segue.replicate import progress
 from segue.switchover import guardrails
@@ -32,10 +32,25 @@ async def preflight(config: Config, journal: Journal, source: Server, target: Se
     chosen = [g for g in guardrails.every() if g.at_start or (g.at_first_start and not journal.seen)]
     context = guardrails.Context(config, source, target)
     found = [f for f in await guardrails.run(context, chosen) if f.severity == "blocks"]
+    if found and journal.seen and (silent := await _silent(source, target)) is not None:
+        log.warning("a server went away while it was looked at; starting all the same", side=silent)
+        return
     if found:
         raise Refused("; ".join(f.sentence for f in found), mend=" ".join(f.mend for f in found if f.mend))
     if not journal.seen:
         await _first_progress(config, journal.epoch, source, target)
+
+
+async def _silent(source: Server, target: Server) -> str | None:
+    """A side that does not answer now: what was found of it means nothing."""
+    for server in (source, target):
+        try:
+            await (await server.connection()).query("SELECT 1 AS x")
+        except NotOwner:
+            raise
+        except ConnectionLost:
+            return server.label
+    return None
 
 
 async def _first_progress(config: Config, epoch: int, source: Server, target: Server) -> None:

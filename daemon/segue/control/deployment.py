@@ -10,7 +10,9 @@ from typing import Any
 
 from segue import __version__
 from segue.config import load
+from segue.control import filling
 from segue.control.begin import preflight
+from segue.control.cloning import Cloning
 from segue.control.feed import FeedControl
 from segue.control.keeper import Keeper
 from segue.control.reload import changes
@@ -19,7 +21,7 @@ from segue.control.standby import StandbyPort
 from segue.control.verification import Verification, refusal
 from segue.control.way import Way
 from segue.control.workers import Workers
-from segue.copy.desk import EMPTY, Desk, order, phase
+from segue.copy.desk import CLONING, EMPTY, Desk, phase
 from segue.copy.record import ACTIVE
 from segue.errors import Refused, SegueError
 from segue.flavour import common_capabilities
@@ -52,7 +54,9 @@ class Control:
         self.path = path
         self.config = load(path)
         self.journal = Journal(self.config.deployment.state_dir, self.config.deployment.name)
-        self._claim = Claim(self.config.deployment.name, self.journal.owner, lambda: self.journal.epoch)
+        self._claim = Claim(self.config.deployment.name, self.journal.owner, lambda: self.journal.epoch,
+                            lambda: self.desk.state != CLONING)  # fmt: skip
+        self.desk = Desk()
         self._servers = self._make_servers(Roles.of(self.config, self.journal.active))
         self.keeper = Keeper(self, self.journal, self._claim, self._disowned)
         self.end = asyncio.Event()
@@ -62,7 +66,8 @@ class Control:
         self.conductor = Conductor(self.journal, RealStage(self))
         self.feed = FeedControl(self.config.deployment.name)
         self.feed.seed = self.config.seed
-        self.desk = Desk()
+        self.cloning = Cloning(self, self.journal, self._cloned)
+        self.desk.state = self.cloning.state  # known before any server was asked
         self.verification = Verification(self.config.deployment.name, self.drain_replication)
         self.workers: Workers | None = None
         self.moves: SessionMoves | None = None
@@ -143,7 +148,7 @@ class Control:
 
     async def start_replication(self, source: Server, target: Server, epoch: int) -> None:
         self.feed.direct(source, target, self.config.replicate, epoch)
-        if self.way_back.open:
+        if self.way_back.open and self.desk.state != CLONING:
             await self.feed.start()
             self.spawn(self.verification.follow(self.config, source, target))
 
@@ -211,7 +216,7 @@ class Control:
         await asyncio.wait({recovery}, timeout=self.max_pause)
         if recovery.done():
             recovery.result()
-        await self.desk.refresh(self.config, self.source, self.target)
+        await filling.look(self)
         await workers.start()
         follows = recovery.done() and self.way_back.open and self.desk.state not in EMPTY
         self.feed.launch(run=follows)
@@ -222,6 +227,7 @@ class Control:
         self.journal.mark_seen()
         self.spawn(self.keeper.run())
         self.spawn(self.way.run())
+        self.cloning.resume()
 
     async def _withdraw(self) -> None:
         """A first start that was refused leaves no claim: another one, with another state_dir, may be right."""
@@ -312,7 +318,7 @@ class Control:
             "epoch": self.epoch,
             "paused": self.paused,
             "replication": {k: replication.get(k) for k in keys} | {"details": replication},
-            "seed": replication.get("seed"),
+            "seed": self.cloning.status() or replication.get("seed"),
             "proxy": proxy,
             "verify": verify,
             "last_switchover": self.conductor.last,
@@ -335,14 +341,17 @@ class Control:
     ) -> dict[str, Any]:
         """Swap the roles. Raises Refused with the reason when it was aborted; everything is as before then."""
         allowed = guardrails.allowed(allow)
+        self._require_filled()
         if force:
             await self.conductor.give_up_source()
         if self.paused:
             raise Refused("clients are paused by an operator", mend="segue resume first")
-        if self.desk.state in EMPTY:
-            raise Refused("the standby has not been seeded", mend="segue seed fills it")
         self.way_back.require()
         return await self._until_stuck(self.spawn(self._switch(timeout, allowed, force=force)))
+
+    def _require_filled(self) -> None:
+        if self.desk.state in EMPTY:
+            raise Refused("the standby has not been seeded", mend="segue seed fills it")
 
     async def _switch(self, timeout: float, allowed: frozenset[str], *, force: bool) -> dict[str, Any]:
         async with self.keeper.turn:
@@ -373,21 +382,11 @@ class Control:
 
     async def seed(self, action: str, **options: bool) -> dict[str, Any]:
         """start, pause, resume or cancel the filling of the standby. Raises Refused when that cannot be now."""
-        if self.conductor.run is not None:
-            raise Refused(f"a switchover is under way ({self.conductor.phase})", mend="Wait until it ends")
-        if action != "start":
-            return await self.feed.seed_action(action)
-        await self.feed.stop()
-        try:
-            if self.way_back.lost is not None:  # it is closed to us, too
-                await self.target.unfence(writable=False)
-            await order(self.config, self.source, self.target, **options)
-            self.way_back.reseeded()
-        finally:
-            await self.desk.refresh(self.config, self.source, self.target)
-            if self.desk.state not in EMPTY:
-                await self.start_replication(self.source, self.target, self.epoch)
-        return {"state": "started"}
+        return await filling.command(self, action, **options)
+
+    async def _cloned(self) -> None:
+        await filling.look(self)
+        await self.start_replication(self.source, self.target, self.epoch)
 
     async def check_all(self) -> dict[str, Any]:
         """The findings, and what becomes of each table."""
@@ -410,6 +409,7 @@ class Control:
         Raises Refused with what would stop the switchover.
         """
         allowed = guardrails.allowed(allow)
+        self._require_filled()
         if force:
             await require_dead(self.source.side)
             _, conn = await self.target.get()

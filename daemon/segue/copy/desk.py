@@ -13,7 +13,9 @@ from segue.roles import mapping_from
 from segue.switchover.server import Server
 
 log = get_logger("seed")
-EMPTY: Final = frozenset({"unseeded", "cancelled"})
+CLONING: Final = "cloning"
+"""The standby is being made a clone of the whole active side, see `control.cloning`."""
+EMPTY: Final = frozenset({"unseeded", "cancelled", CLONING})
 """States of a seed in which no stream runs: there is nothing that it could keep equal."""
 START: Final = "seed"
 """`replicate.start` that says: the standby is to be filled, whatever it looks like."""
@@ -66,6 +68,8 @@ async def order(config: Config, source: Server, target: Server, *, users: bool, 
 
 def phase(steady: str, state: str | None, replication: dict[str, Any]) -> str:
     """What `status` says: unseeded, seeding, or the switchover's own phase."""
+    if state == CLONING:
+        return "seeding"
     running = (replication.get("details") or replication).get("seed")
     if running and running["state"] not in ("done", "cancelled"):
         return "seeding"
@@ -88,6 +92,8 @@ class Desk:
     def told(self, replication: dict[str, Any]) -> None:
         """The replicator's word is newer than ours."""
         running = replication.get("seed")
+        if self.state == CLONING:
+            return
         if running and running["state"] in ("done", "cancelled"):
             self.state = str(running["state"])
         elif running:

@@ -36,6 +36,8 @@ class Claim:
     deployment: str
     owner: str
     epoch: Callable[[], int]
+    may_make: Callable[[], bool] = lambda: True
+    """Whether a missing row may be made now: a server that is being cloned would make the statement wait, and the daemon."""
 
     async def take(self, conn: Connection) -> None:
         """Lock, and find or make our row. Raises NotOwner when another daemon has either, with who and what to do."""
@@ -59,7 +61,7 @@ class Claim:
         """Is the row ours still? Raises NotOwner; with `make` an absent row is made."""
         row = await read(conn, self.deployment)
         if row is None:
-            if make:
+            if make and self.may_make():
                 await self._make(conn)
             return
         owner, epoch = row

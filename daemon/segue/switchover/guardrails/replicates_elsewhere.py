@@ -11,8 +11,10 @@ async def _check(context: Context) -> list[Problem]:
         flavour, conn = await server.get()
         running = await flavour.replica_running(conn)
         if running:
+            ends = server is context.target  # a channel that is only stopped begins again with the server
             found.append(Problem(f"the {role} {server.side.where} replicates from {running} by itself", "", server,
-                                 flavour.stop_replica, "blocks" if server is context.target else None))  # fmt: skip
+                                 f"{flavour.stop_replica} {flavour.forget_replica}" if ends else flavour.stop_replica,
+                                 "blocks" if ends else None))  # fmt: skip
         elif server is context.target and (rests := await flavour.replica_at_rest(conn)):
             found.append(Problem(f"the {role} {server.side.where} would replicate from {rests} again after its next restart",
                                  "", server, flavour.forget_replica, "blocks"))  # fmt: skip
