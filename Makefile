@@ -71,10 +71,13 @@ bench-apply: install ## Segue against the servers' own multi-threaded replicatio
 bench-codec: install ## Cost of reading rows, against mysql-replication's decoder
 	@$(BIN)/python benchmarks/codec.py $(ARGS)
 
-.PHONY: bench-verify soak-verify
+.PHONY: bench-verify bench-percona soak-verify
 bench-verify: install ## Comparing against copying and pt-table-sync; what a proof adds to the pause
 	@$(BIN)/python benchmarks/verify.py $(ARGS)
 	@$(BIN)/python benchmarks/pause.py
+
+bench-percona: install ## Planted differences: segue verify, pt-table-checksum and pt-table-sync side by side
+	@$(BIN)/python benchmarks/percona.py $(ARGS)
 
 soak-verify: install ## Comparisons one after another under misleading load: no false alarm (an hour)
 	@$(BIN)/python benchmarks/soak.py $(ARGS)

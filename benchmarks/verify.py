@@ -104,20 +104,20 @@ def copied(source: Server, target: Server, table: str) -> float:
     return time.perf_counter() - began
 
 
-def pt_table_sync(source: Server, target: Server, table: str) -> tuple[float, int | str]:
-    """Seconds, and how many rows it would change; or why it cannot run."""
+def pt_table_sync(source: Server, target: Server, table: str) -> tuple[float, int | str, str]:
+    """Seconds, how many rows it would change or why it cannot run, and its statements."""
     try:
         program = tool("pt-table-sync")
     except LabError as error:
-        return 0.0, str(error)
+        return 0.0, str(error), ""
     hosts = [f"h=127.0.0.1,P={s.port},u=root,D=v,t={table}" for s in (source, target)]
     began = time.perf_counter()
     done = subprocess.run([*program.argv, "--print", "--no-check-slave", "--no-check-triggers", *hosts],
                           capture_output=True, text=True, env=program.environment(), check=False, timeout=900)  # fmt: skip
     seconds = time.perf_counter() - began
     if done.returncode not in (0, 2):
-        return seconds, (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
-    return seconds, len(re.findall(r"^(?:REPLACE|DELETE|INSERT|UPDATE) ", done.stdout, re.MULTILINE))
+        return seconds, (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200], ""
+    return seconds, len(re.findall(r"^(?:REPLACE|DELETE|INSERT|UPDATE) ", done.stdout, re.MULTILINE)), done.stdout
 
 
 PLANTED = (
@@ -151,7 +151,7 @@ def measure(flavour: Any, args: argparse.Namespace, report: Report) -> list[list
             for statement in PLANTED:
                 cursor.execute(statement)
         document = compare(source, target, "wide")
-        seconds, verdict = pt_table_sync(source, target, "wide")
+        seconds, verdict, _ = pt_table_sync(source, target, "wide")
         report.add(flavour=flavour, planted=len(PLANTED), segue_differences=document["differences"],
                    segue_seconds=document["seconds"], pt_table_sync=verdict, pt_table_sync_seconds=seconds)  # fmt: skip
         print(f"{flavour}: {len(PLANTED)} planted statements; segue verify: {document['differences']} rows in"
