@@ -196,6 +196,7 @@ class Continuous:
             comparison = self._comparison(state, readers)
             again = {s.key for s in await comparison.round(suspects)}
             confirmed = {c.key: c.finding for c in comparison.confirmed}
+            new = [f for k, f in confirmed.items() if k not in state.found]
             for suspect in suspects:
                 if suspect.key in again:
                     # To the end of the line, so that others get their turn.
@@ -203,7 +204,7 @@ class Continuous:
                     continue
                 state.looking.pop(suspect.key, None)
                 state.found.pop(suspect.key, None)
-            self._tell(state, [f for k, f in confirmed.items() if k not in state.found])
+            self._tell(state, new)
             state.found |= confirmed
         self._looked += count
         return count
