@@ -183,7 +183,7 @@ class Verify(_Strict):
     """How both sides are compared; docs/verification.md."""
 
     parallel: int = Field(default=2, ge=1, le=16)
-    """Tables compared at the same time, each with one connection to each side."""
+    """Tables compared at the same time, or chunks of a large one, each with one connection to each side."""
     continuous: bool = False
     """Compare all the time, so that a switchover knows."""
     load: float = Field(default=0.2, gt=0, le=1)

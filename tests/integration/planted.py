@@ -202,8 +202,16 @@ def _joined() -> Iterator[Case]:
     yield Case("a swapped pair of columns", {"i1": "1", "i3": "2"}, {"i1": "2", "i3": "1"}, "different")
 
 
-def create(table: str) -> str:
-    columns = ", ".join(f"`{c}` {kind}" for c, kind in COLUMNS.items())
+def filled(found: list[Case]) -> list[Case]:
+    """Those without NULL, each with a value in every column, for a table whose columns are NOT NULL."""
+    without = [c for c in found if c.source.keys() == c.target.keys() and "NULL" not in {*c.source.values(), *c.target.values()}]
+    values = [(c, v) for case in found for side in (case.source, case.target) for c, v in side.items() if v != "NULL"]
+    common = dict(reversed([*values, *((c, "POINT(1, 1)") for c in ("g", "pt"))]))
+    return [Case(c.what, common | c.source, common | c.target, c.verdict) for c in without]
+
+
+def create(table: str, *, nullable: bool = True) -> str:
+    columns = ", ".join(f"`{c}` {kind if nullable else kind.removesuffix(' NULL') + ' NOT NULL'}" for c, kind in COLUMNS.items())
     return f"CREATE TABLE {table} (id INT PRIMARY KEY, {columns}) ENGINE=InnoDB"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,14 @@ from tests.integration import planted
 from lab import Lab, Server
 from segue.config import Endpoint, Replicate, Verify
 from segue.errors import SegueError
+from segue.flavour import detect
 from segue.replicate import progress
 from segue.roles import mapping_from
 from segue.sql import connect
+from segue.verify import compare as compare_module
+from segue.verify.compare import TableComparison
+from segue.verify.continuous import Continuous
+from segue.verify.reader import Reader
 from segue.verify.session import Order, Session
 
 pytestmark = pytest.mark.servers
@@ -76,6 +82,79 @@ async def test_every_planted_difference(pairs: Callable[[str], tuple[Server, Ser
         assert set(row["columns"]) == changed, found[number].what
     assert table["rows"] == len(found) + 1
     assert not document["equal"]
+
+
+async def test_planted_differences_in_columns_that_cannot_be_null(
+    pairs: Callable[[str], tuple[Server, Server]], flavour: str
+) -> None:
+    """Their hash leaves out the question for NULL."""
+    blue, green = pairs(flavour)
+    found = planted.filled(planted.cases(flavour))
+    assert len(found) > 120
+    for server, side in ((blue, "source"), (green, "target")):
+        rows = (planted.insert("v.t", n, getattr(case, side)) for n, case in enumerate(found))
+        fill(server, planted.create("v.t", nullable=False), "START TRANSACTION", *rows, "COMMIT")
+    (table,) = (await compare(blue, green))["tables"]
+    judged = {int(r["key"]["id"]) for r in table["rows_that_differ"]}
+    assert [c.what for n, c in enumerate(found) if (n in judged) != (c.verdict == "different")] == []
+    assert (table["rows"], table["error"]) == (len(found), "")
+
+
+async def test_a_large_table_is_compared_in_several_lanes(
+    pairs: Callable[[str], tuple[Server, Server]], flavour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row is compared once, whichever lane takes it, and what differs is found in either."""
+    monkeypatch.setattr(compare_module, "HELPED", 1000)
+    monkeypatch.setattr(compare_module, "FIRST_STEP", 200)
+    monkeypatch.setattr(compare_module, "MAX_STEP", 500)
+    taken: list[tuple[int, int]] = []
+    chunk = TableComparison._chunk
+
+    async def counted(self: TableComparison, span: Any, readers: tuple[Reader, Reader]) -> None:
+        before = len(self._suspects)
+        await chunk(self, span, readers)
+        taken.append((id(readers), len(self._suspects) - before))
+
+    monkeypatch.setattr(TableComparison, "_chunk", counted)
+    blue, green = pairs(flavour)
+    for server in (blue, green):
+        fill(server, "CREATE TABLE v.big (id INT PRIMARY KEY, a INT NOT NULL, b INT)",
+             f"INSERT INTO v.big VALUES {', '.join(f'({n}, {n % 7}, NULL)' for n in range(12_000))}",
+             "ANALYZE TABLE v.big")  # fmt: skip
+    fill(green, "UPDATE v.big SET b = 0 WHERE id % 100 = 7", "DELETE FROM v.big WHERE id = 11999")
+    (table,) = (await compare(blue, green))["tables"]
+    assert (table["rows"], table["differences"], table["error"]) == (12_000, 121, "")
+    assert table["chunks"] == len(taken) >= 12_000 / 500
+    assert len({lane for lane, found in taken if found}) == 2
+
+
+async def test_a_proof_that_ran_out_of_its_budget_does_not_spoil_the_next(
+    pairs: Callable[[str], tuple[Server, Server]], flavour: str
+) -> None:
+    """Its questions are cut off, and with them their connections."""
+    blue, green = pairs(flavour)
+    for server in (blue, green):
+        fill(server, "CREATE TABLE v.bag (a INT)", "INSERT INTO v.bag VALUES (1), (2)")
+    continuous = Continuous(order(blue, green), Still())
+    task = asyncio.create_task(continuous.run())
+    conn = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
+    try:
+        position = await (await detect(conn)).position(conn)
+        async with asyncio.timeout(30):
+            while (await continuous.settle(position, 5.0))["outcome"] != "equal":
+                continuous.resume()
+                await asyncio.sleep(0.05)
+        with green.connect() as locker, locker.cursor() as cursor:
+            cursor.execute("LOCK TABLES v.bag WRITE")
+            found = await continuous.settle(position, 0.3)
+            assert (found["outcome"], found["tables_in_doubt"]) == ("incomplete", ["v.bag"])
+        async with asyncio.timeout(30):
+            while (found := await continuous.settle(position, 5.0))["outcome"] != "equal":
+                await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await conn.close()
 
 
 KEYED = {

@@ -90,8 +90,8 @@ class Flavour(ABC):
     needed: ClassVar[tuple[Privilege, ...]]
     apply_session: ClassVar[tuple[str, ...]]
     """What a session that applies BINLOG statements must set, after its format description."""
-    reading_session: ClassVar[tuple[str, ...]]
-    """What a session must set so that equal values read as equal text on every server."""
+    reading_session: ClassVar[str]
+    """What a session must set so that equal values read as equal text on every server: one statement."""
     rows_v2: ClassVar[bool]
     """BINLOG takes row events of version 2 (types 30 to 32), else of version 1 (23 to 25)."""
     row_flags: ClassVar[int]

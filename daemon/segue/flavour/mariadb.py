@@ -61,11 +61,11 @@ class MariaDB(Flavour):
 
     # Else every table map in the target's binlog carries the whole BINLOG statement as its annotation.
     apply_session: ClassVar[tuple[str, ...]] = ("SET SESSION binlog_annotate_row_events = 0",)
-    reading_session: ClassVar[tuple[str, ...]] = (
-        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'", "SET SESSION time_zone = '+00:00'",
-        "SET SESSION sql_select_limit = DEFAULT", "SET SESSION foreign_key_checks = 0",
-        "SET SESSION max_statement_time = 0", "SET SESSION tx_isolation = 'READ-COMMITTED'",
-    )  # fmt: skip
+    reading_session: ClassVar[str] = (
+        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00',"
+        " sql_select_limit = DEFAULT, foreign_key_checks = 0, max_statement_time = 0,"
+        " tx_isolation = 'READ-COMMITTED', character_set_connection = latin1"
+    )
     dump_is_mariadb: ClassVar[bool] = True
     stop_replica: ClassVar[str] = "STOP ALL SLAVES;"
     forget_replica: ClassVar[str] = "RESET SLAVE ALL;"

@@ -49,12 +49,12 @@ class MySQL(Flavour):
 
     # The description event leaves gtid_next at a value that refuses the next BEGIN (error 1782).
     apply_session: ClassVar[tuple[str, ...]] = ("SET SESSION gtid_next = 'AUTOMATIC'",)
-    reading_session: ClassVar[tuple[str, ...]] = (
-        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'", "SET SESSION time_zone = '+00:00'",
-        "SET SESSION sql_select_limit = DEFAULT", "SET SESSION foreign_key_checks = 0",
-        "SET SESSION max_execution_time = 0", "SET SESSION range_optimizer_max_mem_size = 0",
-        "SET SESSION transaction_isolation = 'READ-COMMITTED'",
-    )  # fmt: skip
+    # Digits become text in character_set_connection: latin1 costs a fifth of a narrow row's hash less than utf8mb4.
+    reading_session: ClassVar[str] = (
+        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00',"
+        " sql_select_limit = DEFAULT, foreign_key_checks = 0, max_execution_time = 0, range_optimizer_max_mem_size = 0,"
+        " transaction_isolation = 'READ-COMMITTED', character_set_connection = latin1"
+    )
     dump_is_mariadb: ClassVar[bool] = False
     stop_replica: ClassVar[str] = "STOP REPLICA;"
     forget_replica: ClassVar[str] = "RESET REPLICA ALL;"

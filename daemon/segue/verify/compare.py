@@ -19,12 +19,14 @@ from typing import Any, Final, Protocol, TypeVar
 from segue.errors import SegueError, ServerError
 from segue.verify.findings import MAX_SHOWN, Finding, Kind, TableResult
 from segue.verify.plan import KeyValue, Plan, as_text
-from segue.verify.reader import Reader, Total
+from segue.verify.reader import Reader
 
 CHUNK_SECONDS: Final = 0.2
 """What one chunk should take: short snapshots, and a throttle that reacts."""
 FIRST_STEP: Final = 5_000
 MAX_STEP: Final = 500_000
+HELPED: Final = 50_000
+"""Rows from which on a table is worth another pair of connections."""
 FEW: Final = 500
 """Rows of a chunk that are fetched at once, not narrowed further in the servers."""
 BUCKETS: Final = 256
@@ -90,73 +92,102 @@ class Confirmed:
 
 
 class TableComparison:
-    """Made for one table, run once."""
+    """Made for one table, run once.
+
+    Its chunks are compared in lanes, a pair of connections each: its own, and those of whoever comes to help.
+    """
 
     def __init__(
         self, plan: Plan, readers: tuple[Reader, Reader], clock: Clock,
-        pace: Callable[[float], Awaitable[None]], progress: Callable[[TableResult], None],
+        pace: Callable[[float], Awaitable[None]], progress: Callable[[TableResult], None], *, expected: int = 0,
     ) -> None:  # fmt: skip
+        """`expected` is about how many rows there are."""
         self.plan = plan
         self.result = TableResult(plan.source.name, plan.target.name, left_out=list(plan.left_out))
-        self._source, self._target = readers
+        self._readers = self._source, self._target = readers
         self._clock = clock
         self._pace = pace
         self._progress = progress
         self._suspects: dict[KeyValue, Suspect] = {}
         self.confirmed: list[Confirmed] = []
+        self._cutting = asyncio.Lock()
+        """Held to find where the next chunk ends."""
+        self._low: KeyValue | None = None
+        self._step = FIRST_STEP
+        self._cut = not plan.ranged
+        """The last chunk is taken."""
+        self._expected = expected
+        self._helpers = 0
+        self._alone = asyncio.Event()
 
     async def run(self) -> TableResult:
         """Compare the table. Raises ServerError, ConnectionLost and what the clock raises."""
         began = time.monotonic()
         if self.plan.ranged:
-            await self._by_ranges()
+            await self._lane(self._readers)
+            while self._helpers:
+                self._alone.clear()
+                await self._alone.wait()
         else:
-            await self._chunk((None, None))
+            await self._chunk((None, None), self._readers)
         await self._settle(list(self._suspects.values()))
         self.result.seconds = time.monotonic() - began
         self._progress(self.result)
         return self.result
 
-    async def _by_ranges(self) -> None:
-        """The next chunk's end is looked for while this one is compared."""
-        size = step = FIRST_STEP
-        low, high = None, await self._source.boundary(self.plan, None, step)
-        while high is not None:
-            began = time.monotonic()
-            _, after = await both(self._chunk((low, high)), self._source.boundary(self.plan, high, step))
+    @property
+    def can_be_helped(self) -> bool:
+        """There are chunks left for another lane."""
+        return not self._cut and not self.result.error and self._expected > HELPED
+
+    async def help(self, readers: tuple[Reader, Reader]) -> None:
+        """Compare chunks on these connections too, until there are no more. Raises what `run` raises."""
+        self._helpers += 1
+        try:
+            await self._lane(readers)
+        finally:
+            self._helpers -= 1
+            if not self._helpers:
+                self._alone.set()
+
+    async def _lane(self, readers: tuple[Reader, Reader]) -> None:
+        while (span := await self._next_span(readers[0])) is not None:
+            began, step = time.monotonic(), self._step
+            await self._chunk(span, readers)
             took = time.monotonic() - began
-            size, step = step, next_step(size, took)
-            low, high = high, after
+            self._step = next_step(step, took)
             await self._pace(took)
-        await self._chunk((low, None))
+
+    async def _next_span(self, source: Reader) -> Range | None:
+        async with self._cutting:
+            if self._cut or self.result.error:
+                return None
+            low, high = self._low, await source.boundary(self.plan, self._low, self._step)
+            self._low, self._cut = high, high is None
+            return low, high
 
     async def suspects(self, span: Range) -> dict[KeyValue, Suspect]:
         """Compare one chunk; its rows that differ at first sight."""
-        await self._chunk(span)
+        await self._chunk(span, self._readers)
         return self._suspects
 
     # -- one chunk -----------------------------------------------------------------------------------------
 
-    async def _chunk(self, span: Range) -> None:
-        mine, theirs = await self._totals(span)
+    async def _chunk(self, span: Range, readers: tuple[Reader, Reader]) -> None:
+        mine, theirs = await both(readers[0].total(self.plan, *span), readers[1].total(self.plan, *span))
         self.result.rows += mine[0]
         self.result.chunks += 1
         if mine != theirs:
-            await self._narrow(span, max(mine[0], theirs[0]))
+            await self._narrow(span, max(mine[0], theirs[0]), readers)
         self._progress(self.result)
 
-    async def _totals(self, span: Range) -> tuple[Total, Total]:
-        return await both(self._source.total(self.plan, *span), self._target.total(self.plan, *span))
-
-    async def _narrow(self, span: Range, rows: int) -> None:
+    async def _narrow(self, span: Range, rows: int, readers: tuple[Reader, Reader]) -> None:
         """The rows of a differing chunk that differ become suspects."""
         plan = self.plan
         count = BUCKETS if plan.ranged else WHOLE_BUCKETS
         chosen: Sequence[int] | None = None
         if rows > FEW and not plan.documents:
-            mine, theirs = await both(
-                self._source.buckets(plan, *span, count), self._target.buckets(plan, *span, count)
-            )
+            mine, theirs = await both(*(r.buckets(plan, *span, count) for r in readers))
             different = sorted(b for b in mine.keys() | theirs.keys() if mine.get(b) != theirs.get(b))
             chosen = []
             for bucket in different:
@@ -168,9 +199,7 @@ class TableComparison:
                     chosen.append(bucket)
             if not chosen:
                 return
-        one, two = await both(
-            self._source.rows(plan, *span, chosen, count), self._target.rows(plan, *span, chosen, count)
-        )
+        one, two = await both(*(r.rows(plan, *span, chosen, count) for r in readers))
         for key in one.keys() | two.keys():
             if one.get(key) != two.get(key):
                 self._suspects.setdefault(key, Suspect(key))

@@ -30,6 +30,8 @@ from segue.verify.session import Order, plans
 log = get_logger("verify")
 SETTLE_AFTER: Final = 0.1
 """Seconds after which a touched row is looked at; a hot row is looked at once in this time, not at each change."""
+SETTLE_SOON: Final = 0.02
+"""The same while a switchover is coming: fewer rows are in doubt, for more questions."""
 FEW: Final = 400
 """Rows in doubt that are few enough for a pause."""
 PAUSE_LOOKUP: Final = 500
@@ -78,6 +80,10 @@ class Continuous:
         self._pause_readers: tuple[Reader, Reader] | None = None
         self._calm = asyncio.Event()
         """No chunks for now: a switchover is coming."""
+        self._chunk_ended = asyncio.Event()
+        self._chunk_ended.set()
+        self._proving = False
+        """In the pause: nothing but the proof asks the servers."""
         self._error: str | None = None
         self._looked = 0
         self._mariadb = False
@@ -100,7 +106,7 @@ class Continuous:
     async def _once(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             readers = await self._open(stack)
-            self._pause_readers = await self._open(stack)
+            self._pause_readers = None
             flavour = readers[0].flavour
             self._mariadb = flavour.dump_is_mariadb
             # Before definitions are read: what changes from here on is noted.
@@ -111,7 +117,7 @@ class Continuous:
             follower = self._follower = Follower(
                 self.order, {p.source.table: (p, t.touched) for p, t in zip(good, self._tables, strict=True)}
             )
-            jobs = [asyncio.create_task(follower.run(flavour, start)), asyncio.create_task(self._loop(readers))]
+            jobs = [asyncio.create_task(follower.run(flavour, start)), asyncio.create_task(self._loop(readers, stack))]
             try:
                 await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -128,16 +134,25 @@ class Continuous:
             stack.callback(reader.abandon)
         return readers
 
-    async def _loop(self, readers: tuple[Reader, Reader]) -> None:
+    async def _loop(self, readers: tuple[Reader, Reader], stack: contextlib.AsyncExitStack) -> None:
         turn, idle_until = 0, 0.0
         load = self.order.settings.load
         while True:
+            if self._proving:
+                await asyncio.sleep(0.005)
+                continue
+            if self._pause_readers is None or any(r.closed for r in self._pause_readers):
+                # A proof that ran out of its budget cut off its questions, and with them the connections.
+                self._pause_readers = await self._open(stack)
             looked = await self._look_again(readers)
             if self._tables and not self._calm.is_set() and time.monotonic() >= idle_until:
                 began = time.monotonic()
                 state = self._tables[turn % len(self._tables)]
-                if await self._next_chunk(state, readers):
-                    turn += 1
+                self._chunk_ended.clear()
+                try:
+                    turn += await self._next_chunk(state, readers)
+                finally:
+                    self._chunk_ended.set()
                 took = time.monotonic() - began
                 idle_until = time.monotonic() + took * (1 - load) / load
                 self._error = None
@@ -180,7 +195,7 @@ class Continuous:
         """Look at rows that were touched and at suspects; how many."""
         count = 0
         for state in self._tables:
-            keys = state.touched.take(time.monotonic() - SETTLE_AFTER, ROUND)
+            keys = state.touched.take(time.monotonic() - (SETTLE_SOON if self._calm.is_set() else SETTLE_AFTER), ROUND)
             for key in keys:
                 state.looking[key] = state.looking.get(key) or Suspect(key)
             if state.found and state.plan.keyed and time.monotonic() > state.found_looked_at + FOUND_AGAIN:
@@ -225,11 +240,19 @@ class Continuous:
     # -- the switchover ------------------------------------------------------------------------------------
 
     async def prepare(self, limit: float) -> dict[str, Any]:
-        """Stop comparing chunks and look at what was touched, until little is left or `limit` seconds are over."""
+        """Stop comparing chunks and look at what was touched, until little is left or `limit` seconds are over.
+
+        A chunk that is being compared is waited for, or the servers would still be at it in the pause; so is the
+        follower, or its backlog would be read there.
+        """
         self._calm.set()
-        deadline = time.monotonic() + limit
-        while time.monotonic() < deadline and self._in_doubt() > FEW:
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._chunk_ended.wait()
+                if self._follower is not None and self._pause_readers is not None:
+                    await self._follower.reached(await self._pause_readers[0].position(), self._mariadb)
+                while self._in_doubt() > FEW:
+                    await asyncio.sleep(0.01)
         return self.status()
 
     def resume(self) -> None:
@@ -249,7 +272,9 @@ class Continuous:
                 if self._follower is None or self._pause_readers is None:
                     raise TimeoutError
                 self._calm.set()
+                self._proving = True
                 await self._follower.reached(position, self._mariadb)
+                done["followed_ms"] = round((time.monotonic() - began) * 1000, 1)
                 for state in list(self._tables):
                     if await self._settle_table(state, self._pause_readers, done):
                         left.remove(state.plan.source.name)
@@ -257,6 +282,8 @@ class Continuous:
             pass
         except (SegueError, BinlogError) as error:
             done["error"] = str(error)
+        finally:
+            self._proving = False
         done["tables_in_doubt"] = left + self._bad
         done["outcome"] = "different" if done["different"] else (
             "incomplete" if done["tables_in_doubt"] or self._follower is None else "equal")  # fmt: skip

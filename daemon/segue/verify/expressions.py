@@ -108,11 +108,16 @@ def _both(
     return one, two
 
 
+def _or_null(column: Column, value: str) -> str:
+    """`value`, or 'N' where the column is NULL; what cannot be NULL is spared the question."""
+    return f"IFNULL({value}, 'N')" if column.nullable else value
+
+
 def _number(column: Column, sql: str, _flavour: Flavour) -> Field:
     plain = base(column) not in LABELS | {"bit", "year"} and "zerofill" not in column.type
     value = sql if plain else f"{sql} + 0"
     read = f"CONCAT({value})"
-    return Field(column.name.lower(), f"IFNULL({value}, 'N')", None, read, None, read, "number")
+    return Field(column.name.lower(), _or_null(column, value), None, read, None, read, "number")
 
 
 def _decimal(column: Column, sql: str, _flavour: Flavour) -> Field:
@@ -132,13 +137,12 @@ def _real(column: Column, sql: str, flavour: Flavour) -> Field:
 
 
 def _time(column: Column, sql: str, _flavour: Flavour, digits: str) -> Field:
-    value = sql
+    value, head = sql, _or_null(column, sql)
     if digits:
         kind = "TIME" if base(column) == "time" else "DATETIME"
         value = f"CAST({sql} AS {kind}{digits})"
-    return Field(
-        column.name.lower(), f"IFNULL({value}, 'N')", None, f"CONCAT({sql})", None, f"CONCAT({value})", "time"
-    )  # fmt: skip
+        head = f"IFNULL({value}, 'N')"
+    return Field(column.name.lower(), head, None, f"CONCAT({sql})", None, f"CONCAT({value})", "time")
 
 
 def _geometry(column: Column, sql: str, _flavour: Flavour, _how: str) -> Field:
@@ -182,7 +186,7 @@ def _binary(column: Column, sql: str, _flavour: Flavour, long: str) -> Field:
     if base(column) in TEXTS:
         sql = f"CAST({sql} AS BINARY)"
     size = f"LENGTH({sql})"
-    head, body = (f"IFNULL(SHA2({sql}, 256), 'N')", None) if long else (f"IFNULL({size}, 'N')", sql)
+    head, body = (_or_null(column, f"SHA2({sql}, 256)"), None) if long else (_or_null(column, size), sql)
     return Field(column.name.lower(), head, body, sql, size, sql, "bytes")
 
 
@@ -191,9 +195,9 @@ def _text(column: Column, sql: str, _flavour: Flavour, long: str, charset: str) 
     own = column.charset or "binary"
     if long:
         # SHA2 looks at the bytes of a string in its own character set.
-        head, body = f"IFNULL(SHA2({value}, 256), 'N')", None
+        head, body = _or_null(column, f"SHA2({value}, 256)"), None
     else:
-        head, body = f"IFNULL(LENGTH({value}), 'N')", f"CAST({value} AS BINARY)"
+        head, body = _or_null(column, f"LENGTH({value})"), f"CAST({value} AS BINARY)"
     return Field(
         column.name.lower(), head, body, f"CAST({sql} AS BINARY)", f"LENGTH({sql})", f"CAST({value} AS BINARY)",
         "text", own, charset or own,

@@ -37,8 +37,7 @@ class Reader:
         conn = await connect(endpoint, where=where, program="segue-verify")
         try:
             flavour = await detect(conn)
-            for statement in flavour.reading_session:
-                await conn.query(statement)
+            await conn.query(flavour.reading_session)
         except BaseException:
             conn.abandon()
             raise
@@ -46,6 +45,10 @@ class Reader:
 
     async def close(self) -> None:
         await self.conn.close()
+
+    @property
+    def closed(self) -> bool:
+        return self.conn.closed
 
     def abandon(self) -> None:
         self.conn.abandon()

@@ -16,7 +16,7 @@ from segue.log import get_logger
 from segue.roles import mapping_from
 from segue.schema import Table, read_tables
 from segue.schema.mapping import Mapping
-from segue.verify.compare import Clock, TableComparison
+from segue.verify.compare import Clock, TableComparison, both
 from segue.verify.expressions import Incomparable
 from segue.verify.findings import TableResult
 from segue.verify.plan import Plan, make_plan
@@ -56,12 +56,18 @@ class Order:
 
     async def readers(self) -> tuple[Reader, Reader]:
         """A connection to each side. Raises ConnectionLost and ServerError."""
-        one = await Reader.open(self.source, self.where[0], 0)
+        ends = ((self.source, self.where[0], 0), (self.target, self.where[1], 1))
+        tasks = [asyncio.create_task(Reader.open(*end)) for end in ends]
         try:
-            return one, await Reader.open(self.target, self.where[1], 1)
+            one, two = await asyncio.gather(*tasks)
         except BaseException:
-            one.abandon()
+            for task in tasks:
+                task.cancel()
+            for opened in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(opened, Reader):
+                    opened.abandon()
             raise
+        return one, two
 
 
 @dataclass(slots=True)
@@ -92,8 +98,7 @@ async def plans(
 
     Raises Refused for a pattern that names no table.
     """
-    here = await read_tables(readers[0].conn, mapping)
-    there = await read_tables(readers[1].conn, mapping.inverse())
+    here, there = await both(read_tables(readers[0].conn, mapping), read_tables(readers[1].conn, mapping.inverse()))
     ends = readers[0].flavour, readers[1].flavour
     chosen = {key: t for key, t in here.items() if not patterns or _asked(t, patterns)}
     for pattern in patterns:
@@ -140,20 +145,22 @@ class Session:
         self._clock = clock
         self._results: list[TableResult] = []
         self._counted: dict[int, int] = {}
+        self._running: list[TableComparison] = []
 
     async def run(self, patterns: list[str]) -> dict[str, Any]:
         """Compare; the document. Raises SegueError when it cannot be done."""
         began, clock = time.time(), time.monotonic()
-        readers = await self.order.readers()
+        first = await self.order.readers()
         try:
-            todo, self._results = await plans(self.order.mapping, readers, patterns)
-            sized = [(await readers[0].estimate(p), p) for p in todo]
-        finally:
-            for reader in readers:
-                await reader.close()
+            todo, self._results = await plans(self.order.mapping, first, patterns)
+            sized = [(await first[0].estimate(p), p) for p in todo]
+        except BaseException:
+            for reader in first:
+                reader.abandon()
+            raise
         self.progress = Progress(tables=len(todo), rows_estimated=sum(size for size, _ in sized))
-        queue = [p for _, p in sorted(sized, key=lambda s: s[0])]  # taken from the end: the largest first
-        workers = [asyncio.create_task(self._work(queue)) for _ in range(min(self.order.settings.parallel, len(queue)))]
+        queue = sorted(sized, key=lambda s: s[0])  # taken from the end: the largest first
+        workers = [asyncio.create_task(self._work(queue, first if n == 0 else None)) for n in range(self.order.settings.parallel)]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -162,23 +169,30 @@ class Session:
             await asyncio.gather(*workers, return_exceptions=True)
         return self._document(began, time.monotonic() - clock)
 
-    async def _work(self, queue: list[Plan]) -> None:
-        readers: tuple[Reader, Reader] | None = None
+    async def _work(self, queue: list[tuple[int, Plan]], readers: tuple[Reader, Reader] | None) -> None:
+        """Compare tables while there are any, then help with one that another is at."""
         try:
-            while queue:
-                plan = queue.pop()
-                if readers is None or any(r.conn.closed for r in readers):
+            while True:
+                large = next((c for c in self._running if c.can_be_helped), None)
+                if not queue and large is None:
+                    return
+                taken = queue.pop() if queue else None
+                if readers is None or any(r.closed for r in readers):
                     readers = await self.order.readers()
-                self.progress.table = plan.source.name
-                self._results.append(await self._table(plan, readers))
-                self.progress.tables_done += 1
+                if taken is not None:
+                    self.progress.table = taken[1].source.name
+                    self._results.append(await self._table(*taken, readers))
+                    self.progress.tables_done += 1
+                elif large is not None:
+                    await self._help(large, readers)
         finally:
             for reader in readers or ():
                 with contextlib.suppress(SegueError):
                     await reader.close()
 
-    async def _table(self, plan: Plan, readers: tuple[Reader, Reader]) -> TableResult:
-        comparison = TableComparison(plan, readers, self._clock, _full_speed, self._advanced)
+    async def _table(self, expected: int, plan: Plan, readers: tuple[Reader, Reader]) -> TableResult:
+        comparison = TableComparison(plan, readers, self._clock, _full_speed, self._advanced, expected=expected)
+        self._running.append(comparison)
         try:
             result = await comparison.run()
             if self._repair and comparison.confirmed:
@@ -190,6 +204,17 @@ class Session:
             # Dropped or altered meanwhile, or a right that is missing: said of this table, the others go on.
             comparison.result.error = error.message
             return comparison.result
+        finally:
+            self._running.remove(comparison)
+
+    @staticmethod
+    async def _help(comparison: TableComparison, readers: tuple[Reader, Reader]) -> None:
+        try:
+            await comparison.help(readers)
+        except ConnectionLost:
+            raise
+        except ServerError as error:
+            comparison.result.error = error.message
 
     def _advanced(self, result: TableResult) -> None:
         before = self._counted.get(id(result), 0)
