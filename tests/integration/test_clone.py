@@ -144,12 +144,13 @@ def test_what_is_refused(shop: Shop) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not WHOLE, reason="make test-long")
 def test_a_clone_that_fails_leaves_a_standby_that_nothing_is_fed_to(shop: Shop) -> None:
-    """The account is refused by the source: the reason is shown, a switchover is refused, and another kind of seed mends it."""
+    """By itself or cancelled: the reason is shown, a switchover is refused, and another kind of seed mends it."""
     install(shop.blue, shop.green)
     seeding(shop)
     shop.blue.sql("SET GLOBAL max_allowed_packet = 1048576")  # MySQL refuses to clone below 2 MB
     code, answer = shop.deployment.segue("seed", "--clone", check=False)
-    assert code == 1, answer
+    assert code == 1
+    assert "max_allowed_packet" in answer["error"], answer
     status = shop.deployment.wait_for(lambda s: s["phase"] == "unseeded" and s["seed"]["error"])
     assert "max_allowed_packet" in status["seed"]["error"]
     shop.deployment.kill()
@@ -157,6 +158,13 @@ def test_a_clone_that_fails_leaves_a_standby_that_nothing_is_fed_to(shop: Shop) 
     assert shop.deployment.wait_for(bool)["phase"] == "unseeded"
     assert shop.deployment.segue("switchover", check=False)[0] == 1
     shop.blue.sql("SET GLOBAL max_allowed_packet = DEFAULT")
+    shop.green.sql("SET GLOBAL clone_delay_after_data_drop = 100")
+    shop.deployment.segue("seed", "--clone", "--detach")
+    shop.deployment.wait_for(lambda _s: shop.green.sql("SELECT STATE FROM performance_schema.clone_status") == [("In Progress",)])
+    assert shop.deployment.segue("seed", "--pause", check=False)[0] == 1
+    shop.deployment.segue("seed", "--cancel")
+    shop.deployment.wait_for(lambda s: s["phase"] == "unseeded" and s["seed"]["error"] == "the clone was cancelled")
+    assert ("segue",) not in shop.green.sql("SHOW DATABASES")  # not even the record of a seed is left
     shop.deployment.segue("seed")
     shop.deployment.wait_for(lambda s: s["phase"] == "steady" and s["replication"]["state"] == "streaming")
     assert shop.deployment.segue("verify")[1]["equal"]

@@ -56,7 +56,7 @@ def _follow(path: Path, console: Console, *, bars: bool) -> dict[str, Any]:
                 if value["state"] == "done":
                     return value
                 if value["state"] == "cancelled":
-                    raise Refused("the seed was cancelled", mend="segue seed begins anew")
+                    raise Refused(value["error"] or "the seed was cancelled", mend=value["mend"] or "segue seed begins anew")
             time.sleep(POLL)
 
 

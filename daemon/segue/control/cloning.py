@@ -62,6 +62,7 @@ class Cloning:
         self._world = world
         self._journal = journal
         self._done = done
+        self._cancelled = False
         self._task: asyncio.Task[Any] | None = None
         fact = journal.fact(_FACT)
         self._shown: dict[str, Any] | None = None
@@ -119,7 +120,7 @@ class Cloning:
     def resume(self) -> None:
         """Go on with one that is under way, at a start of the daemon too."""
         if self.state == CLONING and (self._task is None or self._task.done()):
-            self._shown = _document(CLONING)
+            self._shown, self._cancelled = _document(CLONING), False
             self._task = self._world.spawn(self._run())
 
     async def command(self, action: str) -> None:
@@ -133,6 +134,7 @@ class Cloning:
             at_work = await cloning.under_way(conn)
             if at_work is None:
                 raise Refused("the clone is complete or not begun: it cannot be stopped now", mend="Wait for its end")
+            self._cancelled = True
             await conn.query(f"KILL QUERY {at_work}")
         finally:
             await conn.close()
@@ -147,7 +149,7 @@ class Cloning:
             except ConnectionLost as error:
                 self._show(waits_for=f"waits for {error.where}: {error.text}")
             except SegueError as error:
-                self._fail(error)
+                self._fail(SegueError("the clone was cancelled") if self._cancelled else error)
                 return
             except Exception as error:  # a fault of ours must be seen, and not be a clone that stands still
                 log.exception("the clone met what it does not know")

@@ -28,6 +28,8 @@ async def command(control: Control, action: str, **options: bool) -> dict[str, A
         if clone:
             await control.cloning.order(**options)
         else:
+            if control.cloning.state is not None:  # one that failed may have emptied the standby, record and all
+                options["again"] = True
             await order(control.config, control.source, control.target, **options)
             control.cloning.forget()
             control.way_back.reseeded()

@@ -9,6 +9,7 @@ from segue.copy import record
 from segue.copy.plan import own_tables, unsettled
 from segue.errors import Refused, SegueError
 from segue.log import get_logger
+from segue.replicate import progress
 from segue.roles import mapping_from
 from segue.switchover.server import Server
 
@@ -60,6 +61,7 @@ async def order(config: Config, source: Server, target: Server, *, users: bool, 
     if state not in EMPTY and not again:
         raise Refused("the standby is filled and follows the stream", mend="To fill it anew: segue seed --again")
     await record.ensure(there)
+    await progress.ensure(there)  # a clone that failed has taken it away
     mapping = mapping_from(source.label, config.replicate)
     own = await own_tables(there, config.deployment.name, mapping)
     options = {"users": users, "overwrite": overwrite or again, "own": own}
