@@ -182,7 +182,7 @@ class Cloning:
                                   mend="Does its address mean the same server when it is asked from the standby?")  # fmt: skip
             if (tries := int(fact.get("tries", 0))) >= TRIES:
                 raise ServerError(0, f"the clone was begun {tries} times and never came to its end", where=conn.where,
-                                  mend="The error log there says why; then segue seed --clone --again")  # fmt: skip
+                                  mend="The error log there says why; then segue seed --clone")  # fmt: skip
             fact["tries"] = tries + 1
             self._journal.set_fact(_FACT, fact)
             await self._clone(conn, fact)
@@ -238,7 +238,7 @@ class Cloning:
 
     def _fail(self, error: SegueError) -> None:
         fact = dict(self._journal.fact(_FACT))
-        mend = error.mend or "Mend that, then segue seed --clone --again; or segue seed without --clone"
+        mend = error.mend or "Mend that, then segue seed --clone; or segue seed without it"
         self._journal.set_fact(_FACT, {**fact, "state": "failed", "error": error.message, "mend": mend})
         log.error("the clone has failed; the standby may be empty now", error=error.message, mend=mend)
         self._show(state="cancelled", error=error.message, mend=mend, waits_for=None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from segue.copy.desk import CLONING, EMPTY, order
-from segue.errors import Refused
+from segue.errors import ConnectionLost, Refused
 
 if TYPE_CHECKING:
     from segue.control.deployment import Control
@@ -20,6 +21,9 @@ async def command(control: Control, action: str, **options: bool) -> dict[str, A
         return control.cloning.status() or {}
     if action != "start":
         return await control.feed.seed_action(action)
+    for server in (control.source, control.target):
+        with contextlib.suppress(ConnectionLost):  # one that was cut while idle is made anew at the next use
+            await (await server.connection()).query("SELECT 1 AS x")
     clone = options.pop("clone", False)
     await control.feed.stop()
     try:
