@@ -26,6 +26,7 @@ from segue.wire import auth, reply
 from segue.wire.answers import Failed, Prepared, Rows
 from segue.wire.constants import COM_QUERY, COM_QUIT
 from segue.wire.framing import packet
+from segue.wire.login import Answer
 
 if TYPE_CHECKING:
     from segue.proxy.worker import Worker
@@ -34,6 +35,9 @@ log = get_logger("proxy")
 _AT_ONCE = 32
 """Sessions that are opened or loaded at the same time."""
 _CLOSE_SECONDS = 0.005
+_LOOK_SECONDS = 0.01
+_TRIES = 5
+"""Sessions opened for a client that resets its own, or becomes another user, meanwhile."""
 _UNKNOWN = "its password is not known here"
 _NOT_SETTABLE = frozenset({1227, 1229, 1238, 1621, 1193})
 """Needs a privilege, global only, read-only, read-only in sessions, unknown."""
@@ -66,6 +70,7 @@ class Adoption:
         self._moving: dict[Session, Moving] = {}
         self._facts = FactFinder(worker)
         self._left: list[tuple[Any, Any]] = []
+        self._over = False
 
     # -- before the pause ------------------------------------------------------------------------------------
 
@@ -89,37 +94,64 @@ class Adoption:
 
     async def _prepare_one(self, session: Session) -> None:
         async with self._turns:
-            session.reason = ""
-            try:
-                await self._open(session)
-                idle = session.tracker.state == reply.IDLE and session.asking is None and session.phase == Phase.COMMAND
-                if idle and session.at_safe_point():
-                    await self._ask(session)
-                await self._load(session)
-            except SegueError as error:
-                self._failed(session, error)
+            for left in reversed(range(_TRIES)):
+                session.reason = ""
+                spare = None
+                try:
+                    spare = await self._open(session)
+                    idle = session.tracker.state == reply.IDLE and session.asking is None and session.phase == Phase.COMMAND
+                    if idle and session.at_safe_point():
+                        await self._ask(session)
+                    await self._load(session)
+                    return
+                except SegueError as error:
+                    # A client that resets its connection, or becomes another user, meanwhile needs a new one.
+                    dropped = spare is not None and session.spare is None and session.phase != Phase.CLOSED
+                    if not (dropped and left):
+                        self._failed(session, error)
+                        return
 
     async def _open(self, session: Session) -> Spare:
         """Log in on the target. Raises Unmovable."""
-        answer = session.answer
-        if answer is None:
-            raise Unmovable("its login was not seen")
+        for _ in range(_TRIES):
+            await self._logged_in(session)
+            answer = session.answer
+            if answer is None:
+                raise Unmovable("its login was not seen")
+            spare = Spare(self.target, client_tls=session.client_tls is not None)
+            try:
+                await self._log_in(spare, session, answer)
+            except BaseException:  # a task that is cancelled too: nobody else knows this connection
+                spare.close()
+                raise
+            if session.phase == Phase.COMMAND and session.answer is answer and not self._over:
+                session.drop_spare()
+                session.spare = spare
+                return spare
+            spare.close()
+            if session.phase == Phase.CLOSED or self._over:
+                raise Unmovable("the session ended" if session.phase == Phase.CLOSED else "the move is over")
+        raise Unmovable("it becomes another user all the time")
+
+    async def _logged_in(self, session: Session) -> None:
+        """Behind a COM_CHANGE_USER that is under way. Raises Unmovable."""
+        try:
+            async with asyncio.timeout(self._limit):
+                while session.phase == Phase.LOGIN:
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            raise Unmovable("it has not finished becoming another user") from None
+
+    async def _log_in(self, spare: Spare, session: Session, answer: Answer) -> None:
         schema = session.state.schema  # it may change while we wait
-        spare = Spare(self.target, client_tls=session.client_tls is not None)
         await spare.login(answer, self._secret(session), schema, self._limit,
                           self.target.introduction(session.peer, session.local))  # fmt: skip
-        if session.phase == Phase.CLOSED:
-            spare.close()
-            raise Unmovable("the session ended")
         spare.loaded = Loaded(schema=schema)
         baseline, tracking = await spare.answers([query(BASELINE), (COM_QUERY, self.target.tracking)])
         if not isinstance(baseline, Rows) or isinstance(tracking, Failed):
-            spare.close()
             raise Unmovable(f"{self.target.name} does not let its account set session variables")
         names = (b"sql_mode", b"character_set_client", b"collation_connection")
         spare.loaded.baseline = dict(zip(names, (v or b"" for v in baseline.rows[0][:3]), strict=True))
-        session.spare = spare
-        return spare
 
     def _secret(self, session: Session) -> Secret:
         """What to log in with: the password as learnt, from the users file, or the second one; else SHA1 of it, which
@@ -155,7 +187,7 @@ class Adoption:
     async def _load(self, session: Session) -> None:
         """Apply what the target's session lacks."""
         spare, moving = session.spare, self._of(session)
-        if spare is None:
+        if spare is None or self._over:
             raise Unmovable("it has no session on the target")
         # A session that is not held yet goes on meanwhile: what is told, and then remembered, is what it was now.
         wanted = Wanted(session.state.copy(), moving.asked or Asked(), self._differing, final=session.held)
@@ -280,6 +312,7 @@ class Adoption:
 
     def end(self) -> None:
         """No move any more: prepared sessions are closed."""
+        self._over = True
         for moving in self._moving.values():
             if moving.task is not None:
                 moving.task.cancel()
@@ -297,6 +330,8 @@ class Adoption:
         return self._moving.setdefault(session, Moving())
 
     def _failed(self, session: Session, error: SegueError) -> None:
+        if self._over:
+            return  # what the session has now is of another move
         session.reason = error.message
         session.drop_spare()
         if session.phase == Phase.COMMAND:

@@ -105,7 +105,8 @@ class SessionBase:
         self._kept = self._infile_rest = b""
         self._skip = 0
         self._paused = self._full = False
-        self._effects: list[Effect] | None = None
+        self._effects: list[tuple[int, Effect]] | None = None
+        """Of commands under way, each with the number of its statement in its command; -1 when it is one of several."""
         self._preparing: list[bytes] | None = None
 
     # -- what tracker and parts call ---------------------------------------------------------------------------
@@ -117,6 +118,9 @@ class SessionBase:
         raise NotImplementedError
 
     def try_hold(self) -> None:
+        raise NotImplementedError
+
+    def sent_unanswered(self) -> None:
         raise NotImplementedError
 
     def close_client(self) -> None:
@@ -142,6 +146,11 @@ class SessionBase:
         if self.pair is not None:
             return bool(self.pair.status & ANY_TRANSACTION)
         return self.tracker.in_transaction
+
+    @property
+    def half_sent(self) -> bool:
+        """A command of the client has not gone to the server whole: nothing of ours may come between."""
+        return bool(self._skip or self._infile_rest)
 
     @property
     def at_rest(self) -> bool:

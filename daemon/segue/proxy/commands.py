@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from segue.proxy.base import Phase, SessionBase
-from segue.proxy.look import Kind, look
+from segue.proxy.look import Effect, Kind, look, numbered
 from segue.proxy.state import Statement
 from segue.wire import reply
 from segue.wire.constants import (
@@ -96,6 +96,8 @@ class Commands(SessionBase):
             self._skip = max(0, stop - end)
             self.to_server(whole if whole is not None else data[pos:stop] if pos or stop < end else data)
             pos = min(stop, end)
+        if self.tracker.state == reply.IDLE and self.asking is None and not self._kept:
+            self.sent_unanswered()
         self.may_be_fast()
 
     def _next_turn(self) -> None:
@@ -124,6 +126,8 @@ class Commands(SessionBase):
         """Note what a command changes before it is forwarded; what to send in its place, None for as it is."""
         command = data[4]
         self.touched = True
+        if self._effects:  # sent behind a command whose reply is still to come
+            self._effects = [(-1, effect) for _, effect in self._effects]
         whole = len(data) == 4 + length
         if command == COM_CHANGE_USER:
             self.change_user(data, whole=whole)
@@ -155,12 +159,17 @@ class Commands(SessionBase):
             text = echo.rewrite(data[5:])
             if text is not None:
                 return packet(b"\x03" + text, data[3])
-        effects = look(data[5:])
+        effects = numbered(data[5:])
         if effects:
-            self._effects = [*(self._effects or ()), *effects]
-            if len(effects) == 1 and effects[0].kind is Kind.KILL:
-                return self._kill(data, effects[0].name)
+            self._note(effects)
+            if len(effects) == 1 and effects[0][1].kind is Kind.KILL:
+                return self._kill(data, effects[0][1].name)
         return None
+
+    def _note(self, effects: list[tuple[int, Effect]]) -> None:
+        """They happen when the replies under way have come, unless those say otherwise."""
+        alone = self.tracker.state == reply.IDLE and not self._effects
+        self._effects = effects if alone else [*(self._effects or ()), *((-1, effect) for _, effect in effects)]
 
     def _to_resolve(self, text: bytes) -> bool:
         """A KILL of a session that another worker has: which one it is on the server is asked first."""
@@ -219,7 +228,7 @@ class Commands(SessionBase):
             self.echo = None
             if statement is not None:
                 if statement.effects:
-                    self._effects = [*(self._effects or ()), *statement.effects]
+                    self._note([(0, effect) for effect in statement.effects])
                 if whole and statement.parameters:
                     rewritten = self._bind(command, statement, data)
         else:

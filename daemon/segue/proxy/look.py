@@ -56,6 +56,12 @@ class Kind(StrEnum):
     KILL = "KILL"
 
 
+RELEASING: Final = frozenset(
+    {Kind.DROP, Kind.UNLOCK_TABLES, Kind.HANDLER_CLOSE, Kind.DEALLOCATE, Kind.TRANSACTION, Kind.BEGIN}
+)
+"""They take something away that ties a session; the others add."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """`name` is of a table, handler, lock or prepared statement; `text` the whole statement."""
@@ -88,10 +94,16 @@ _Reader = Callable[[bytes, bytes], Effect | None]
 
 def look(text: bytes) -> list[Effect]:
     """The effects of one COM_QUERY text, of several statements if need be. Beyond 256 kB only its start is read."""
-    effects: list[Effect] = []
-    for statement, original in _statements(text[:_MAX_LOOK]):
-        effects += _one(statement, original)
-    return effects
+    return [effect for _, effect in numbered(text)]
+
+
+def numbered(text: bytes) -> list[tuple[int, Effect]]:
+    """The same, each with the number of its statement in the text, from 0 on."""
+    return [
+        (number, effect)
+        for number, (statement, original) in enumerate(_statements(text[:_MAX_LOOK]))
+        for effect in _one(statement, original)
+    ]
 
 
 def _statements(text: bytes) -> list[tuple[bytes, bytes]]:

@@ -11,6 +11,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
+from segue.log import get_logger
 from segue.proxy import hot
 from segue.wire import reply
 
@@ -23,6 +24,7 @@ try:
 except ImportError:  # no compiler where it was installed
     _pump = None  # type: ignore[assignment]
 
+log = get_logger("proxy")
 _TRIES = 4
 
 
@@ -92,22 +94,31 @@ class Pump:
 
     def _ready(self) -> None:
         for session, kind, data, state in self._pump.run():
-            self._out(session, state)
-            match kind:
-                case b"C":
-                    hot.client_chunk(session, data)
-                case b"S":
-                    hot.server_chunk(session, data)
-                case b"c":
-                    session.to_client(data)
-                    if session.tracker.state == 0:
-                        session.reply_ended()
-                case b"s":
-                    session.to_server(data)
-                case b"X":
-                    pass  # its transport reads the end by itself
-                case _:
-                    raise AssertionError(kind)
+            try:
+                self._out(session, state)
+                _take(session, kind, data)
+            except Exception:  # the others of this turn still have theirs to get
+                log.exception("a session is closed over a bug", client=session.address)
+                session.close_client()
+
+
+def _take(session: Session, kind: bytes, data: bytes) -> None:
+    """What the compiled path left of a session that came out."""
+    match kind:
+        case b"C":
+            hot.client_chunk(session, data)
+        case b"S":
+            hot.server_chunk(session, data)
+        case b"c":
+            session.to_client(data)
+            if session.tracker.state == reply.IDLE:
+                session.reply_ended()
+        case b"s":
+            session.to_server(data)
+        case b"X":
+            pass  # its transport reads the end by itself
+        case _:
+            raise AssertionError(kind)
 
 
 def _descriptor(transport: Any) -> int:

@@ -18,6 +18,7 @@ from segue.proxy.credentials import Credentials
 from segue.proxy.hot import Client, Server
 from segue.proxy.limits import show
 from segue.proxy.login import Login
+from segue.proxy.state import happened
 from segue.proxy.tls import TlsPipe
 from segue.wire import reply
 from segue.wire.answers import Answer, Done, Failed, Rows
@@ -117,6 +118,8 @@ class Session(Commands):
         if login.change is not None:
             self.state.schema = login.change.schema
             self.mapped = None
+            if self.answer is not None:
+                self.answer = self.answer.changed(login.change)
         elif login.answer is not None:
             self.answer = login.answer
             self.state.schema = login.answer.schema
@@ -223,10 +226,10 @@ class Session(Commands):
             self.last_statement = b""
         if self._effects:
             effects, self._effects = self._effects, None
-            if not self.tracker.uncertain or len(effects) > 1:
-                for effect in effects:
-                    self.state.apply(effect)
-        if not self.tracked and self.phase == Phase.COMMAND:
+            failed = self.tracker.failed
+            for effect in happened(effects, self.tracker.results) if failed else [e for _, e in effects]:
+                self.state.apply(effect)
+        if not self.tracked and self.phase == Phase.COMMAND and not self.half_sent:
             self._track(self.go_on)  # COM_RESET_CONNECTION turned it off
         elif self.worker.holding:
             self.try_hold()
@@ -234,6 +237,15 @@ class Session(Commands):
             self.go_on()
         else:
             self.may_be_fast()
+
+    def sent_unanswered(self) -> None:
+        """A command that has no reply has gone to the server whole: no end of a reply will be seen."""
+        if self.phase != Phase.COMMAND or self.half_sent or self.held:
+            return
+        if not self.tracked:
+            self._track(self.go_on)
+        elif self.worker.holding:
+            self.try_hold()
 
     def go_on(self) -> None:
         """What waited for us may run."""
@@ -291,7 +303,7 @@ class Session(Commands):
             return
         if self.tracker.state != reply.IDLE or self.asking is not None:
             return
-        if self.tracker.uncertain and not self._skip:
+        if self.tracker.uncertain and not self.half_sent:
             self.ask([(COM_PING, b"")], self._pinged)
         elif self.at_safe_point():
             self._hold()

@@ -6,9 +6,10 @@ another server must be given (`questions` and `loading` make SQL of it), and wha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from segue.proxy.look import Effect, Kind
+from segue.proxy.look import RELEASING, Effect, Kind
 from segue.wire import ok
 
 Environment = tuple[bytes, bytes | None, bytes | None, bytes | None]
@@ -36,6 +37,15 @@ class Statement:
 
     def __post_init__(self) -> None:
         self.loud = any(effect.kind not in (Kind.TRANSACTION, Kind.BEGIN) for effect in self.effects)
+
+
+def happened(effects: Sequence[tuple[int, Effect]], results: int) -> list[Effect]:
+    """What statements did of which one failed, with so many results before the error. The number of each effect's statement
+    is -1 where commands were sent together; then, and where a statement has results of its own making, what adds to the
+    session counts as done, what takes from it as not: better a session that waits than one that loses something."""
+    if any(number < 0 or effect.kind is Kind.OPAQUE for number, effect in effects):
+        return [effect for _, effect in effects if effect.kind not in RELEASING]
+    return [effect for number, effect in effects if number < results]
 
 
 class State:

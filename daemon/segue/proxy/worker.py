@@ -65,6 +65,8 @@ class Worker:
         self.number = 0
         self._ids: dict[int, Session] = {}
         self._elsewhere: dict[int, int] = {}
+        """What other workers' ids are on the server now: used once, and gone with the next move."""
+        self._resolving: set[SessionBase] = set()
         self._last_id = 0
         self._dropped = 0
         self._relocated = 0
@@ -168,16 +170,22 @@ class Worker:
         worker = (number >> _WORKER_SHIFT) & 0x3F
         if not number & _OURS or worker == self.number or number in self._elsewhere:
             return False
+        if session in self._resolving:
+            return True
+        self._resolving.add(session)
         session.pause_client()
         self.spawn(self._resolve(number, session))
         return True
 
     async def _resolve(self, number: int, session: SessionBase) -> None:
+        active = self.active
         try:
             found = int((await self.ask_control("backend_id", id=number)).get("id", 0))
         except SegueError:
             found = 0  # the server will say that it does not know it
-        self._elsewhere[number] = found
+        self._resolving.discard(session)
+        if self.active is active:  # else it is a number of the other server, which may be anybody's on this one
+            self._elsewhere[number] = found
         session.go_on()
         if not session.held:
             session.resume_client()
@@ -303,6 +311,7 @@ class Worker:
 
     async def _let_go(self, active: dict[str, Any]) -> dict[str, Any]:
         self.active, self._active_message = Backend(active), active
+        self._elsewhere.clear()
         adoption = self.adoption
         if adoption is not None and adoption.target.name != self.active.name:
             adoption.end()

@@ -144,6 +144,12 @@ class Answer:
         more = self.more & greeting.more & ~MARIADB_NOT_RELAYED if not caps & CLIENT_MYSQL else 0
         return replace(self, capabilities=caps, more=more)
 
+    def changed(self, change: ChangeUser) -> Answer:
+        """The answer of a login that would lead to where this COM_CHANGE_USER did."""
+        one_byte = len(change.charset) == 2 and not change.charset[1]
+        return replace(self, user=change.user, charset=change.charset[0] if one_byte else self.charset, schema=change.schema,
+                       attributes=change.attributes or self.attributes)  # fmt: skip
+
     def payload(self) -> bytes:
         """The packet's payload; its first SSL_REQUEST_SIZE bytes are the request for TLS."""
         caps = self.capabilities & ~(CLIENT_CONNECT_WITH_DB | CLIENT_CONNECT_ATTRS) | CLIENT_SECURE_CONNECTION

@@ -74,7 +74,8 @@ class ReplyTracker:
     """One per session. `state` is IDLE between reply and next command; `status` the last flags seen."""
 
     __slots__ = ("_changed", "_continued", "_head", "_head_status", "_left", "_out_params", "_rest", "_skip",
-                 "deprecate_eof", "last", "listener", "pending", "state", "status", "strip", "uncertain")  # fmt: skip
+                 "deprecate_eof", "failed", "last", "listener", "pending", "results", "state", "status", "strip",
+                 "uncertain")  # fmt: skip
 
     def __init__(self, listener: Listener | None = None) -> None:
         self.listener = listener
@@ -86,6 +87,10 @@ class ReplyTracker:
         self.status = 0
         self.uncertain = False
         """After an ERR: it carries no flags, a transaction may be open or gone. A COM_PING tells."""
+        self.results = 0
+        """Results of this reply that others have followed: with an error at its end, the statements before that one."""
+        self.failed = False
+        """An error among the replies since the session was idle."""
         self.last = b""
         """The packet that ended the last reply, as far as this tracker saw it: ROW_COUNT and warnings are in it."""
         self.pending: deque[int] = deque()
@@ -123,7 +128,7 @@ class ReplyTracker:
             return
         start = _START[command]
         if self.state == IDLE:
-            self.state = start
+            self.state, self.results, self.failed = start, 0, False
         else:
             self.pending.append(start)
 
@@ -251,7 +256,9 @@ class ReplyTracker:
     def _first(self, first: int, payload: bytes) -> None:
         if first == 0x00:
             self._ok_status(payload)
-            if not self.status & MORE_RESULTS:
+            if self.status & MORE_RESULTS:
+                self.results += 1
+            else:
                 self._done()
         elif first == 0xFF:
             self._error()
@@ -286,6 +293,7 @@ class ReplyTracker:
         if self.status & MORE_RESULTS or self._out_params:
             self._out_params = False
             self.state = FIRST
+            self.results += 1
         else:
             self._done()
 
@@ -331,7 +339,7 @@ class ReplyTracker:
         self.uncertain = False
 
     def _error(self) -> None:
-        self.uncertain = True
+        self.uncertain = self.failed = True
         self.last = b"\xff"
         self._out_params = False
         self._done()
