@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,18 @@ async def rig(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> As
     yield make
     for one in made:
         await one.stop()
+
+
+async def still(one: Rig) -> int:
+    """Rows copied, once chunks that were under way have ended and none has begun for a second."""
+    began = last = time.monotonic()
+    rows = -1
+    while time.monotonic() < last + 1.0:
+        assert time.monotonic() < began + 60.0, "the copy does not stand still"
+        if (now := int((await one.status())["seed"]["rows"])) != rows:
+            rows, last = now, time.monotonic()
+        await asyncio.sleep(0.05)
+    return rows
 
 
 @pytest.mark.slow
@@ -156,13 +169,9 @@ async def test_it_waits_for_the_sources_load_and_for_its_replicas(replica: Serve
     await one.until(lambda s: s["seed"] and s["seed"]["rows"] and not s["seed"]["waits_for"])
 
     async def waits(reason: str) -> None:
-        status = await one.until(lambda s: reason in (s["seed"]["waits_for"] or ""))
-        while True:  # chunks that were under way end
-            rows, _ = status["seed"]["rows"], await asyncio.sleep(1.0)
-            status = await one.status()
-            assert reason in (status["seed"]["waits_for"] or "")
-            if status["seed"]["rows"] == rows:
-                return
+        await one.until(lambda s: reason in (s["seed"]["waits_for"] or ""))
+        await still(one)
+        assert reason in ((await one.status())["seed"]["waits_for"] or "")
 
     async def goes_on() -> None:
         rows = (await one.status())["seed"]["rows"]
@@ -218,10 +227,7 @@ async def test_pause_cancel_and_begin_again(rig: Make) -> None:
     await one.start()
     await one.until(lambda s: s["seed"] and s["seed"]["state"] == "copying" and s["seed"]["rows"] > 0)
     assert (await one.ask("seed", action="pause"))["state"] == "paused"
-    await asyncio.sleep(1.0)
-    rows = (await one.status())["seed"]["rows"]
-    await asyncio.sleep(1.0)
-    assert (await one.status())["seed"]["rows"] == rows
+    rows = await still(one)
     await one.kill()
     await one.until(lambda s: s["seed"] and s["seed"]["state"] == "paused")
     await one.ask("seed", action="resume")
