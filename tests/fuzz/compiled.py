@@ -10,43 +10,35 @@ A failure names the seed of its round: `python -m tests.fuzz.compiled 1 SEED` sh
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import select
-import signal
 import socket
-import sys
-import time
-import zlib
 from collections import Counter, deque
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
-
-import structlog
 
 from segue.proxy.hot import Server
 from segue.proxy.pump import Pump, make
 from segue.proxy.session import Phase, Session
 from segue.wire import reply
 from segue.wire.framing import packet
+from tests.fuzz import rounds
 from tests.fuzz.protocol import (
     EOFS,
     ERRORS,
-    GROWTH_LIMIT,
     OKS,
     Alone,
     column,
     command,
-    resident,
     server_packets,
     spoilt,
 )
+from tests.fuzz.wires import Peer, Wire
 
 ROUND_SECONDS = 60
 TURNS = 20_000
 """More turns than any step needs: a socket that is readable for ever would show here."""
-HIGH, LOW = 65536, 16384
-READ = 1 << 18
 FULL = 8192
 BIG = 0xFFFFFF
 GREETING = packet(b"\x0a9.7.4\0\7\0\0\0" + b"12345678\0" + b"\x05\xa2\xff\2\0\xff\x1d\x15" + bytes(10) + b"123456789012\0mysql_native_password\0", 0)
@@ -56,130 +48,6 @@ PLAIN = (b"SELECT 1", b"select a, b from t where c = 'x'", b"INSERT INTO t VALUE
          b"SHOW WARNINGS", b"DELETE FROM t", b"WITH x AS (SELECT 1) SELECT * FROM x")  # fmt: skip
 GOOD_OKS = (b"\0\0\0\2\0\0\0", b"\0\1\5\3\0\0\0", b"\0\xfc\1\1\0\2\0\0\0", b"\0\0\0\x22\0\1\0", b"\0\0\0\2\0\0\0\5hello",
             b"\0\0\0\2\x40\0\0\0\x0b\5\x09\x08________")  # fmt: skip
-
-
-class Wire:
-    """A transport of asyncio's kind over a real socket, which moves when told to."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.protocol: Any = None
-        self._buffer = bytearray()
-        self._paused = self._full = self._closing = self.lost = False
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.sock if name == "socket" else default
-
-    def set_protocol(self, protocol: Any) -> None:
-        self.protocol = protocol
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def pause_reading(self) -> None:
-        self._paused = True
-
-    def resume_reading(self) -> None:
-        self._paused = False
-
-    def get_write_buffer_size(self) -> int:
-        return len(self._buffer)
-
-    def write(self, data: bytes) -> None:
-        if self._closing:
-            return
-        self._buffer += data
-        self._flush()
-        if len(self._buffer) > HIGH and not self._full:
-            self._full = True
-            self.protocol.pause_writing()
-
-    def _flush(self) -> bool:
-        before = len(self._buffer)
-        try:
-            while self._buffer:
-                del self._buffer[: self.sock.send(self._buffer[:READ])]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.abort()
-        if self._full and len(self._buffer) <= LOW and not self._closing:
-            self._full = False
-            self.protocol.resume_writing()
-        return len(self._buffer) != before
-
-    def close(self) -> None:
-        self._closing = True
-
-    def abort(self) -> None:
-        self._buffer.clear()
-        self._closing = True
-
-    def turn(self) -> bool:
-        """What a loop would do now; False when there is nothing."""
-        if self.lost:
-            return False
-        moved = self._flush()
-        if self._closing:
-            if not self._buffer:
-                self.lost = True
-                self.protocol.connection_lost(None)
-                self.sock.close()
-            return moved or self.lost
-        if self._paused:
-            return moved
-        try:
-            data = self.sock.recv(READ)
-        except BlockingIOError:
-            return moved
-        except OSError:
-            data = b""
-        if data:
-            self.protocol.data_received(data)
-        else:
-            self.close()
-        return True
-
-
-class Peer:
-    """The far end of a socket pair: what it has to say and what it heard."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.crc = self.count = 0
-        """Of all that it heard."""
-        self.keeps = False
-        self.said, self.heard = bytearray(), bytearray()
-        """The bytes themselves, where it keeps them, as far as they were not compared yet."""
-        self._queue = bytearray()
-        self.gone = False
-
-    def say(self, data: bytes) -> None:
-        self._queue += data
-
-    def turn(self, *, reads: bool) -> bool:
-        if self.gone:
-            return False
-        moved = False
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            while self._queue:
-                sent = self.sock.send(self._queue[:READ])
-                if self.keeps:
-                    self.said += self._queue[:sent]
-                del self._queue[:sent]
-                moved = True
-        if reads:
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                while data := self.sock.recv(READ):
-                    self.crc, self.count = zlib.crc32(data, self.crc), self.count + len(data)
-                    if self.keeps:
-                        self.heard += data
-                    moved = True
-        return moved
-
-    def hang_up(self) -> None:
-        self.gone = True
-        self.sock.close()
 
 
 class Queue:
@@ -500,49 +368,21 @@ async def one_round(workers: tuple[Alone, Alone], seed: str) -> int:
     return packets
 
 
-async def campaign(packets: int, seed: str, *, say: bool = False) -> int:
-    """Rounds until so many packets were sent. Raises AssertionError naming the round's seed."""
-    signal.signal(signal.SIGALRM, _hangs)
+def _begin() -> Callable[[str], Awaitable[int]]:
     workers = Alone(), Alone()
-    sent = rounds = 0
-    began, first = time.monotonic(), 0
-    while sent < packets:
-        one = f"{seed}-{rounds}" if "-" not in seed else seed
-        signal.alarm(ROUND_SECONDS)
-        try:
-            sent += await one_round(workers, one)
-        except BaseException as error:
-            raise AssertionError(f"seed {one}: {error!r}") from error
-        finally:
-            signal.alarm(0)
-        rounds += 1
-        if rounds % 50 == 0:
-            first = first or resident()
-            grown = resident() - first
-            assert grown < GROWTH_LIMIT, f"seed {one}: grew by {grown} kB"
-            if say and rounds % 1000 == 0:
-                print(f"{sent} packets, {rounds} rounds, {resident()} kB, {time.monotonic() - began:.0f} s", flush=True)
-    if say:
-        print(f"{sent} packets in {rounds} rounds from seed {seed}: both paths the same, {dict(Counting.seen)}, "
-              f"{resident()} kB resident ({resident() - first:+d} since the first rounds), "
-              f"{sent / (time.monotonic() - began):.0f} packets/s")  # fmt: skip
-    return sent
+
+    async def one(seed: str) -> int:
+        return await one_round(workers, seed)
+
+    return one
 
 
-def _hangs(_number: int, _frame: Any) -> None:
-    raise TimeoutError(f"a round took more than {ROUND_SECONDS} s")
-
-
-def main() -> None:
-    packets = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
-    seed = sys.argv[2] if len(sys.argv) > 2 else str(random.randrange(1 << 30))
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    if make(Queue()) is None:  # type: ignore[arg-type]
-        print("there is no compiled path here")
-        return
-    print(f"seed {seed}")
-    asyncio.run(campaign(packets, seed, say=True))
+TARGET = rounds.Target(_begin, "both paths the same", ROUND_SECONDS, look_every=50)
 
 
 if __name__ == "__main__":
-    main()
+    if make(Queue()) is None:  # type: ignore[arg-type]
+        print("there is no compiled path here")
+    else:
+        rounds.main(TARGET)
+        print(dict(Counting.seen))

@@ -8,16 +8,9 @@ seed of its round: `python -m tests.fuzz.protocol 1 SEED` shows it again.
 
 from __future__ import annotations
 
-import asyncio
 import random
-import resource
-import signal
-import sys
-import time
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
-
-import structlog
 
 from segue.proxy.compression import CompressedHop
 from segue.proxy.hot import Server
@@ -28,13 +21,12 @@ from segue.wire import reply
 from segue.wire.compression import Codec
 from segue.wire.framing import packet
 from segue.wire.proxyproto import SIGNATURE, build
+from tests.fuzz import rounds
 from tests.fuzz.targets import mutate
 
 ROUND_SECONDS = 20
 SESSION_LIMIT = 4 << 20
 """Bytes that one session may keep, whatever its peers send: a whole command and the end of a reply."""
-GROWTH_LIMIT = 96 << 10
-"""kB that the process may grow by after its first rounds."""
 TEXTS = (
     b"select 1", b"SET @a := 5, sql_mode = ''", b"select @a := @b", b"BEGIN", b"COMMIT", b"LOCK TABLES t READ",
     b"CREATE TEMPORARY TABLE t (a int)", b"SELECT GET_LOCK('a', 1)", b"KILL 1073741825", b"USE shop", b"HANDLER t OPEN",
@@ -253,52 +245,17 @@ def one_round(worker: Alone, seed: str) -> int:
     return packets
 
 
-def resident() -> int:
-    """KB of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 10
-
-
-async def campaign(packets: int, seed: str, *, say: bool = False) -> int:
-    """Rounds until so many packets were sent. Raises AssertionError naming the round's seed."""
-    signal.signal(signal.SIGALRM, _hangs)
+def _begin() -> Callable[[str], Awaitable[int]]:
     worker = Alone()
-    sent = rounds = 0
-    began, first = time.monotonic(), 0
-    while sent < packets:
-        one = f"{seed}-{rounds}" if "-" not in seed else seed
-        signal.alarm(ROUND_SECONDS)
-        try:
-            sent += one_round(worker, one)
-        except BaseException as error:
-            raise AssertionError(f"seed {one}: {error!r}") from error
-        finally:
-            signal.alarm(0)
-        rounds += 1
-        if rounds % 200 == 0:
-            await asyncio.sleep(0)  # what was called later
-            first = first or resident()
-            grown = resident() - first
-            assert grown < GROWTH_LIMIT, f"seed {one}: grew by {grown} kB"
-            if say and rounds % 20000 == 0:
-                print(f"{sent} packets, {rounds} sessions, {resident()} kB, {time.monotonic() - began:.0f} s", flush=True)
-    if say:
-        print(f"{sent} packets in {rounds} sessions from seed {seed}: nothing but the protocol's own error, "
-              f"{resident()} kB resident ({resident() - first:+d} since the first sessions), "
-              f"{sent / (time.monotonic() - began):.0f} packets/s")  # fmt: skip
-    return sent
+
+    async def one(seed: str) -> int:
+        return one_round(worker, seed)
+
+    return one
 
 
-def _hangs(_number: int, _frame: Any) -> None:
-    raise TimeoutError(f"a session took more than {ROUND_SECONDS} s")
-
-
-def main() -> None:
-    packets = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
-    seed = sys.argv[2] if len(sys.argv) > 2 else str(random.randrange(1 << 30))
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    print(f"seed {seed}")
-    asyncio.run(campaign(packets, seed, say=True))
+TARGET = rounds.Target(_begin, "nothing but the protocol's own error", ROUND_SECONDS, look_every=200)
 
 
 if __name__ == "__main__":
-    main()
+    rounds.main(TARGET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -348,6 +349,10 @@ def test_continuous_comparison_proves_a_switchover(make_shop: Callable[..., Any]
         status = deployment.wait_for(lambda s: compared(s) and s["verify"]["continuous"]["differences"] == 1)
         (row,) = status["verify"]["continuous"]["rows_that_differ"]
         assert (row["table"], row["key"], row["columns"]) == ("shop.entries", {"id": "3"}, ["note"])
+        for _ in range(2):  # it is met again in each pass
+            passed = time.time()
+            deployment.wait_for(lambda s, after=passed: s["verify"]["continuous"]["oldest_pass"] > after)
+        assert deployment.log.read_text().count("a row differs") == 1
         code, answer = deployment.segue("rollback", check=False)
         assert code == 1
         assert "1 rows differ" in answer["error"]

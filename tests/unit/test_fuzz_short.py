@@ -10,13 +10,13 @@ import pytest
 
 from segue.proxy import hot
 from segue.wire.framing import packet
-from tests.fuzz import compiled
-from tests.fuzz.protocol import campaign
+from tests.fuzz import compiled, protocol
+from tests.fuzz.rounds import campaign
 from tests.fuzz.targets import run
 
 
 def test_sessions_between_two_that_misbehave() -> None:
-    assert asyncio.run(campaign(20_000, "1")) >= 20_000
+    assert asyncio.run(campaign(protocol.TARGET, 20_000, "1")) >= 20_000
 
 
 def test_only_own_errors_come_out() -> None:
@@ -26,7 +26,7 @@ def test_only_own_errors_come_out() -> None:
 def test_the_compiled_path_writes_what_the_python_path_writes() -> None:
     pytest.importorskip("segue.proxy._pump", reason="no compiler where Segue was installed")
     before = compiled.Counting.seen["commands"]
-    assert asyncio.run(compiled.campaign(20_000, "1")) >= 20_000
+    assert asyncio.run(campaign(compiled.TARGET, 20_000, "1")) >= 20_000
     assert compiled.Counting.seen["commands"] - before > 50, "they were inside"
 
 
