@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -38,3 +39,17 @@ def test_a_filter_that_forbids_it_is_no_error(monkeypatch: pytest.MonkeyPatch, *
     monkeypatch.setattr(os, "sched_setscheduler", answer)
     child.give_way()
     assert asked == [(0, os.SCHED_BATCH, 0)]
+
+
+def test_short_turns_keep_policy_and_nice() -> None:
+    """What was asked for shows in /proc/PID/sched, where the kernel has such a file and heeds it (6.12 and newer)."""
+    says = ("import os; from pathlib import Path; from segue.child import short_turns; short_turns();"
+            "f = Path('/proc/self/sched'); text = f.read_text() if f.exists() else '';"
+            "found = [l.split()[-1] for l in text.splitlines() if l.startswith('se.slice')];"
+            "print(os.sched_getscheduler(0), os.nice(0), *found)")  # fmt: skip
+    done = subprocess.run(["nice", "-n", "3", sys.executable, "-c", says], capture_output=True, text=True, check=True)
+    policy, nice, *found = done.stdout.split()
+    assert (int(policy), int(nice)) == (os.SCHED_OTHER, os.nice(0) + 3)
+    release = tuple(int(part) for part in platform.release().split(".")[:2])
+    if found and release >= (6, 12) and platform.machine() in ("x86_64", "aarch64"):
+        assert found == ["100000"]
