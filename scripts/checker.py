@@ -26,6 +26,8 @@ TABLES = (
        small TINYINT, note VARCHAR(100), KEY (client, seq)) ENGINE=InnoDB""",
     "CREATE TABLE IF NOT EXISTS numbers (n INT PRIMARY KEY, square INT NOT NULL) ENGINE=InnoDB",
 )
+FIRST = time.time_ns() // 1_000_000
+"""Clients of a run count from here on: an earlier run's rows are not theirs."""
 FUNCTION = "CREATE FUNCTION remember(x INT) RETURNS INT NO SQL BEGIN SET @remembered = x; RETURN x; END"
 VARIABLES = {
     "sort_buffer_size": 300032, "join_buffer_size": 300032, "read_buffer_size": 139264, "read_rnd_buffer_size": 270336,
@@ -119,7 +121,7 @@ class Checker:
         return True
 
     async def insert(self, note: str = "x") -> int:
-        seq = self.kept["seq"] = self.kept.get("seq", 0) + 1
+        seq = self.kept["seq"] = self.kept.get("seq", FIRST) + 1
         await self.query(f"INSERT INTO checks (client, seq, note) VALUES ({self.number}, {seq}, '{note}')")
         return int(seq)
 
