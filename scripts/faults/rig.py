@@ -61,10 +61,12 @@ class Rig:
             raise
 
     def _make(self, *, disks: bool, clocks: bool) -> None:
-        self.servers: dict[str, Server] = dict(
-            zip(("blue", "green"), self._lab.pair(self.flavour, self.flavour, buffer_pool="64M", options={"read_only": 1}),
-                strict=True)
-        )  # fmt: skip
+        options: dict[str, str | int] = {"read_only": 1}
+        if self.flavour == "mysql":
+            # As its data directory was made: InnoDB ends the server when the disk is full while it resizes a redo log file.
+            options["innodb_redo_log_capacity"] = "100M"
+        pair = self._lab.pair(self.flavour, self.flavour, buffer_pool="64M", options=options)
+        self.servers: dict[str, Server] = dict(zip(("blue", "green"), pair, strict=True))
         if clocks:
             self.clocks = {name: Clock(self.folder, name) for name in (*self.servers, "segue")}
         for label, server in self.servers.items():

