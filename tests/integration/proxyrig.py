@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ class ProxyRig:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.port = 0
+        self.answers: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {}
+        """What control says to the worker's requests, by their names; nothing to others."""
 
     async def start(self, server: Any, name: str = "blue", tls: str = "preferred", tracked: str = "*") -> ProxyRig:
         """`tracked` is the list of session variables whose changes are reported, as control asks the server for it."""
@@ -30,10 +33,10 @@ class ProxyRig:
         )
         theirs.close()
 
-        async def nothing(_op: str, _args: dict[str, Any]) -> None:
-            return None
+        async def answer(op: str, args: dict[str, Any]) -> dict[str, Any] | None:
+            return await self.answers[op](args) if op in self.answers else None
 
-        self.channel = await Channel.open(ours, nothing)
+        self.channel = await Channel.open(ours, answer)
         cert, key = ensure_certificate(self.state_dir)
         await self.channel.request(
             "start", limit=10, listen_fd=listener.fileno(), worker=0, active=self.side(server, name, tls, tracked),

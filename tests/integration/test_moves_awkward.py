@@ -14,6 +14,7 @@ from typing import Any
 import pymysql
 import pytest
 from pymysql.constants import CLIENT
+from tests.conftest import FLAVOURS
 from tests.integration.proxyrig import ProxyRig
 from tests.integration.test_sessions import one
 
@@ -53,9 +54,9 @@ class Scene:
         return int(server.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN ('app', 'other', 'unauthenticated user')")[0][0])
 
 
-@pytest.fixture
-async def scene(pairs: Callable[[str], tuple[Any, Any]], tmp_path: Path) -> AsyncIterator[Scene]:
-    blue, green = pairs("mariadb")
+@pytest.fixture(params=FLAVOURS)
+async def scene(request: pytest.FixtureRequest, pairs: Callable[[str], tuple[Any, Any]], tmp_path: Path) -> AsyncIterator[Scene]:
+    blue, green = pairs(request.param)
     for server in (blue, green):
         create_accounts(server, segue_password=SEGUE_PASSWORD, app_password=APP_PASSWORD, schemas=("shop",))
         server.sql("SET GLOBAL max_allowed_packet = 67108864")
@@ -206,8 +207,7 @@ def becomes(conn: Any, user: str) -> None:
     if answer.is_auth_switch_request():
         conn.user, conn.password = user.encode(), APP_PASSWORD.encode()
         answer.read_uint8()
-        answer.read_string()
-        conn._process_auth(b"mysql_native_password", answer)
+        conn._process_auth(answer.read_string(), answer)
 
 
 async def test_a_move_that_is_given_up_leaves_no_session_behind(scene: Scene) -> None:
@@ -223,3 +223,73 @@ async def test_a_move_that_is_given_up_leaves_no_session_behind(scene: Scene) ->
         os.kill(scene.green.pid, signal.SIGCONT)
     assert await asyncio.to_thread(one, conn, "SELECT 3") == 3
     assert await soon(lambda: scene.of_app(scene.green) == 0, 5.0)
+
+
+async def test_a_client_that_resets_its_connection_while_it_is_prepared_moves(scene: Scene) -> None:
+    """What was being loaded is not its state any more: a new session is opened for it."""
+    for server in (scene.blue, scene.green):
+        server.sql("DROP TABLE IF EXISTS shop.locked")
+        server.sql("CREATE TABLE shop.locked (a INT PRIMARY KEY)")
+    conn = await asyncio.to_thread(scene.client)
+    await asyncio.to_thread(prepares, conn, b"SELECT * FROM shop.locked")
+    await asyncio.to_thread(one, conn, "SELECT @a := 1")
+    reader, changer = scene.green.connect(autocommit=False), scene.green.connect()
+    await asyncio.to_thread(one, reader, "SELECT a FROM shop.locked")
+    changing = asyncio.create_task(asyncio.to_thread(several, changer, "ALTER TABLE shop.locked ADD b INT"))
+    try:
+        assert await soon(lambda: waits_for_a_table(scene.green, "root"))
+        preparing = asyncio.create_task(scene.prepare())
+        assert await soon(lambda: waits_for_a_table(scene.green, "app")), "the statement is not prepared there"
+        say(conn, b"\x1f")
+        await asyncio.to_thread(conn._read_packet)
+        assert not preparing.done()
+    finally:
+        reader.close()
+        await changing
+    assert (await preparing)["failed"] == []
+    await scene.move()
+    assert await asyncio.to_thread(one, conn, "SELECT @a IS NULL") == 1
+    assert await asyncio.to_thread(one, conn, "SELECT @@port") == scene.green.port
+
+
+def waits_for_a_table(server: Any, user: str) -> bool:
+    rows = server.sql(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = %s AND STATE LIKE 'Waiting for table metadata%%'", (user,)
+    )
+    return bool(rows[0][0])
+
+
+async def test_a_kill_is_not_sent_with_a_number_of_the_side_that_was_left(scene: Scene) -> None:
+    """The killed one belongs to another worker. The answer, which session it is on the server, is older than the move."""
+    victims = [server.connect(user="app", password=APP_PASSWORD) for server in (scene.blue, scene.green)]
+    numbers = [v.thread_id() for v in victims]
+    asked: list[int] = []
+    go_on = asyncio.Event()
+
+    async def backend_id(args: dict[str, Any]) -> dict[str, Any]:
+        asked.append(args["id"])
+        if len(asked) == 1:
+            await go_on.wait()
+            return {"id": numbers[0]}
+        return {"id": numbers[1]}
+
+    scene.rig.answers["backend_id"] = backend_id
+    conn = await asyncio.to_thread(scene.client)
+    await scene.prepare()
+    another = 1 << 30 | 1 << 24 | 5  # the fifth session of worker 1
+    say(conn, b"\x03KILL %d" % another)
+    assert await soon(lambda: asked == [another])
+    await scene.move()
+    go_on.set()
+    assert (await asyncio.to_thread(conn._read_packet)).is_ok_packet()
+    assert asked == [another, another]
+    alive = [await asyncio.to_thread(lives, victim) for victim in victims]
+    assert alive == [True, False]
+    victims[0].close()
+
+
+def lives(conn: Any) -> bool:
+    try:
+        return bool(one(conn, "SELECT 1") == 1)
+    except pymysql.err.OperationalError:
+        return False
