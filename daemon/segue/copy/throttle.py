@@ -30,8 +30,9 @@ class Throttle:
 
     async def wait(self) -> None:
         """Until the next chunk may begin."""
-        while self.reason is not None or time.monotonic() < self._free_at:
-            await asyncio.sleep(_STEP)
+        while self.reason is not None or (left := self._free_at - time.monotonic()) > 0:
+            # No longer than is left: chunks of a few milliseconds have rests of a few.
+            await asyncio.sleep(_STEP if self.reason is not None else min(_STEP, left))
 
     def moved(self, size: int, seconds: float) -> None:
         """A chunk of `size` bytes took `seconds`."""
