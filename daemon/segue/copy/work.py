@@ -275,6 +275,8 @@ class Work:
             have = Definition.parse_create(str((await target.query(f"SHOW CREATE TABLE {name(*there)}"))[0]["Create Table"]))
             known = {key_name(i) for i in have.keys(None)}  # the other flavour writes the same key in other words
             items = [k for k in wanted.keys(table.walk or None) if key_name(k) not in known]
+            if items:
+                await self._there.sort_keys(target, self._making + len(self._ready))
             for clause in additions(items):
                 await self._alter(target, f"ALTER TABLE {name(*there)} {clause}")
             if table.name in self._gate.anew:

@@ -185,6 +185,9 @@ class Flavour(ABC):
         Raises ServerError when transactions that are on their way do not end within `limit` seconds.
         """
 
+    async def sort_keys(self, conn: Connection, tables: int) -> None:
+        """Room and threads for the secondary keys that `conn` will make, of one of so many tables at the same time."""
+
     @abstractmethod
     async def overlap(self, conn: Connection, *, on: bool) -> None:
         """Row events that find their row there already, or not there any more, are no error while it is on.
