@@ -185,6 +185,7 @@ class Flavour(ABC):
         Raises ServerError when transactions that are on their way do not end within `limit` seconds.
         """
 
+    @abstractmethod
     async def sort_keys(self, conn: Connection, tables: int) -> None:
         """Room and threads for the secondary keys that `conn` will make, of one of so many tables at the same time."""
 

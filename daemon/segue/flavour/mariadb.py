@@ -167,6 +167,9 @@ class MariaDB(Flavour):
         # Moves when a transaction is written to the binlog, which is before it can be seen.
         return await self.position(conn)
 
+    async def sort_keys(self, conn: Connection, tables: int) -> None:
+        pass  # innodb_sort_buffer_size can be given at the server's start only
+
     async def overlap(self, conn: Connection, *, on: bool) -> None:
         wanted = "IDEMPOTENT" if on else "STRICT"
         if str(await conn.value("SELECT @@GLOBAL.slave_exec_mode")).upper() != wanted:
