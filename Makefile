@@ -112,7 +112,7 @@ campaign-kill: install ## The replicator killed twenty times with re-written, st
 large: install ## One transaction of a million rows, one value of 64 MB: memory, and what is said (FLAVOUR=, ARGS=)
 	@$(BIN)/python -m large --flavour $(FLAVOUR) $(ARGS)
 
-bench-seed: install ## Filling an empty server against mydumper+myloader and mysqldump | mysql (ARGS="--megabytes 300")
+bench-seed: install ## Filling an empty server against mydumper+myloader and the server's own dump (ARGS="--flavour mariadb --megabytes 300")
 	@$(BIN)/python -m benchmarks.seed $(ARGS)
 
 seed-kills: install ## The copy killed at 20 moments on each flavour: it goes on, and both sides are equal

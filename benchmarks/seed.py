@@ -1,4 +1,4 @@
-"""`make bench-seed`: filling an empty server from one in use, against mydumper+myloader and mysqldump | mysql.
+"""`make bench-seed`: filling an empty server from one in use, against mydumper+myloader and the server's own dump into its client.
 
 Ten tables from wide to narrow, one with a composite string key, one without a key, under a write load. Each contender
 gets a fresh server; the load's latency is taken before and during each. Rates are of the source's DATA_LENGTH.
@@ -21,7 +21,7 @@ import pymysql
 
 from benchmarks.processes import cpu_seconds
 from benchmarks.report import Report, percentile, ratio, times
-from benchmarks.servers import laboratory
+from benchmarks.servers import BOTH, laboratory
 from lab import Deployment, Lab, Server
 from lab.fetch import tool
 from lab.server import die_with_owner
@@ -63,7 +63,8 @@ def fill(server: Server, megabytes: int) -> None:
     for name, columns in TABLES.items():
         rows = int(megabytes * 1e6 * SHARE[name] / 100 / WEIGHT[name])
         with server.connect(database=SCHEMA) as conn, conn.cursor() as cursor:
-            cursor.execute("SET sql_log_bin = 0, cte_max_recursion_depth = 100000")
+            depth = "cte_max_recursion_depth" if server.flavour == "mysql" else "max_recursive_iterations"
+            cursor.execute(f"SET sql_log_bin = 0, {depth} = 100000")
             cursor.execute(f"CREATE TABLE {name} ({columns}) ENGINE=InnoDB")
             for begin in range(0, rows, 20_000):
                 last = min(rows, begin + 20_000) - 1
@@ -166,37 +167,42 @@ def mydumper(_lab: Lab, blue: Server, green: Server, folder: Path, _throttle: st
     return go
 
 
-def mysqldump(_lab: Lab, blue: Server, green: Server, _folder: Path, _throttle: str) -> Callable[[], None]:
-    dump, client = tool("mysqldump"), tool("mysql")
+def dump(_lab: Lab, blue: Server, green: Server, _folder: Path, _throttle: str) -> Callable[[], None]:
+    mysql = blue.flavour == "mysql"
+    one, other = (tool("mysqldump"), tool("mysql")) if mysql else (tool("mariadb-dump"), tool("mariadb"))
+    plain = ["--no-defaults", "--ssl-mode=DISABLED"] if mysql else ["--skip-ssl"]
+    own = ["--set-gtid-purged=OFF"] if mysql else []
 
     def go() -> None:
         first = subprocess.Popen(
-            [*dump.argv, "--no-defaults", "--host=127.0.0.1", f"--port={blue.port}", "--user=root", "--single-transaction",
-             "--set-gtid-purged=OFF", "--ssl-mode=DISABLED", SCHEMA], stdout=subprocess.PIPE, env=dump.environment())  # fmt: skip
-        second = subprocess.run([*client.argv, "--host=127.0.0.1", f"--port={green.port}", "--user=root", "--ssl-mode=DISABLED", SCHEMA],
-                                stdin=first.stdout, env=client.environment(), check=False)  # fmt: skip
+            [*one.argv, *plain, "--host=127.0.0.1", f"--port={blue.port}", "--user=root", "--single-transaction", *own, SCHEMA],
+            stdout=subprocess.PIPE, env=one.environment(),
+        )  # fmt: skip
+        second = subprocess.run([*other.argv, *plain, "--host=127.0.0.1", f"--port={green.port}", "--user=root", SCHEMA],
+                                stdin=first.stdout, env=other.environment(), check=False)  # fmt: skip
         if first.wait() or second.returncode:
-            raise SystemExit("mysqldump | mysql failed")
+            raise SystemExit("the dump or its client failed")
 
     return go
 
 
-CONTENDERS = {"segue": segue, "segue --clone": clone, "mydumper+myloader": mydumper, "mysqldump | mysql": mysqldump}
+CONTENDERS = {"segue": segue, "segue --clone": clone, "mydumper+myloader": mydumper, "dump | client": dump}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flavour", choices=BOTH, default="mysql")
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--throttle", default="", help="lines of [seed] for one more run of Segue")
     args = parser.parse_args()
     report = Report("seed", f"Filling an empty server with {args.megabytes} MB", vars(args))
-    runs: list[tuple[str, str]] = [(name, "") for name in CONTENDERS]
+    runs: list[tuple[str, str]] = [(name, "") for name in CONTENDERS if args.flavour == "mysql" or name != "segue --clone"]
     if args.throttle:
         runs.insert(1, ("segue", args.throttle))
     with laboratory() as lab:
         big: dict[str, Any] = {"buffer_pool": "512M", "max_disk": (args.megabytes * 6 << 20) + (4 << 30)}
-        blue = lab.start("mysql", "blue", **big)
-        report.version("MySQL", blue.version)
+        blue = lab.start(args.flavour, "blue", **big)
+        report.version(args.flavour, blue.version)
         blue.sql(f"CREATE DATABASE {SCHEMA}")
         fill(blue, args.megabytes)
         size = int(blue.sql(f"SELECT SUM(DATA_LENGTH) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{SCHEMA}'")[0][0])
@@ -217,7 +223,7 @@ def main() -> None:
 
 def measure(lab: Lab, blue: Server, run: tuple[str, str], size: int, big: dict[str, Any]) -> dict[str, Any]:
     name, throttle = run
-    green = lab.start("mysql", f"green-{time.monotonic_ns()}", **big)
+    green = lab.start(blue.flavour, f"green-{time.monotonic_ns()}", **big)
     green.sql(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
     green.sql("SET GLOBAL local_infile = 1")
     folder = lab.folder / f"work-{time.monotonic_ns()}"
