@@ -10,6 +10,8 @@ from typing import Any
 import asyncmy
 import pymysql
 import pytest
+from tests.amount import WHOLE
+from tests.conftest import FLAVOURS
 
 from lab import tool
 from lab.deployment import APP_PASSWORD
@@ -142,6 +144,7 @@ async def test_asyncmy_prepared_and_change_user(shop: Any) -> None:
     conn.close()
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS if WHOLE else FLAVOURS[:1])
 def test_a_thousand_idle_clients_and_abrupt_ends(shop: Any) -> None:
     """They are let in, switched over, and some die without a goodbye."""
     code = (

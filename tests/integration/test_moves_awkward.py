@@ -14,6 +14,7 @@ from typing import Any
 import pymysql
 import pytest
 from pymysql.constants import CLIENT
+from tests.amount import WHOLE
 from tests.conftest import FLAVOURS
 from tests.integration.proxyrig import ProxyRig
 from tests.integration.test_sessions import one
@@ -54,7 +55,7 @@ class Scene:
         return int(server.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN ('app', 'other', 'unauthenticated user')")[0][0])
 
 
-@pytest.fixture(params=FLAVOURS)
+@pytest.fixture(params=FLAVOURS if WHOLE else FLAVOURS[:1])
 async def scene(request: pytest.FixtureRequest, pairs: Callable[[str], tuple[Any, Any]], tmp_path: Path) -> AsyncIterator[Scene]:
     blue, green = pairs(request.param)
     for server in (blue, green):
