@@ -154,6 +154,7 @@ class Server:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self._forget_socket()
         keep = os.environ.get("SEGUE_LAB_KEEP") == "1"
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -233,7 +234,12 @@ class Server:
     def destroy(self) -> None:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-        Path(self.socket).unlink(missing_ok=True)
+        self._forget_socket()
+
+    def _forget_socket(self) -> None:
+        """A killed MySQL leaves both files, and does not start again when the process number in the lock is somebody's by then."""
+        for path in (self.socket, f"{self.socket}.lock"):
+            Path(path).unlink(missing_ok=True)
 
     def connect(self, **kw: Any) -> pymysql.Connection[Any]:
         settings: dict[str, Any] = {"host": self.host, "port": self.port, "user": "root", "autocommit": True}
