@@ -98,3 +98,20 @@ async def test_every_type_arrives_as_it_is(
         assert green.sql(bits) == blue.sql(bits)
     finally:
         green.sql(f"SET GLOBAL local_infile = {local}")
+
+
+async def test_keys_get_room_and_threads_by_how_many_are_made(pairs: Callable[[str], tuple[Server, Server]]) -> None:
+    """A refused SET would only be slow: nothing else tells."""
+    server = pairs("mysql")[1]
+    names = ("innodb_ddl_buffer_size", "innodb_ddl_threads", "innodb_parallel_read_threads")
+    ours = [int(server.sql(f"SELECT @@GLOBAL.{name}")[0][0]) for name in names]
+    conn = await connect(Endpoint(host=server.host, port=server.port, user="root"))
+    try:
+        flavour = await detect(conn)
+        for tables in (4, 1, 100):
+            await flavour.sort_keys(conn, tables)
+            room, *threads = [int(await conn.value(f"SELECT @@SESSION.{name}") or 0) for name in names]
+            assert room == max(32 << 20, ours[0])
+            assert threads == [max(1, n // tables) for n in ours[1:]]
+    finally:
+        await conn.close()

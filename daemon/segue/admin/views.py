@@ -53,14 +53,7 @@ def status(value: dict[str, Any]) -> RenderableType:
         table.add_row("", ", ".join(f"{n} {_WHY[k]}" for k, n in turned_away.items() if n and k in _WHY))
     for session in proxy.get("pinned", ())[:10]:
         table.add_row("pinned", escape(f"{session['client']} user {session['user']} {session['pinned']}"))
-    filling = value.get("seed")
-    if filling and filling["state"] != "done":
-        left = "" if filling["seconds_left"] is None else f", {filling['seconds_left']:.0f} s left"
-        table.add_row("seed", f"{filling['state']} {filling['percent']} %, {filling['rows']} rows,"
-                              f" {filling['bytes_per_second'] / 1e6:.1f} MB/s{left}")  # fmt: skip
-        for word in (filling["error"], filling["waits_for"]):
-            if word:
-                table.add_row("", f"[yellow]{escape(str(word))}[/]")
+    _seed(table, value.get("seed"))
     table.add_row("way back", _way_back(value["way_back"]))
     if value.get("active_refuses_writes"):
         table.add_row("", f"[red]{escape(value['active_refuses_writes'])}[/]")
@@ -78,6 +71,17 @@ def status(value: dict[str, Any]) -> RenderableType:
         for error in last["errors"]:
             table.add_row("", f"[red]{escape(error)}[/]")
     return table
+
+
+def _seed(table: Table, filling: dict[str, Any] | None) -> None:
+    if not filling or filling["state"] == "done":
+        return
+    left = "" if filling["seconds_left"] is None else f", {filling['seconds_left']:.0f} s left"
+    table.add_row("seed", f"{filling['state']} {filling['percent']} %, {filling['rows']} rows,"
+                          f" {filling['bytes_per_second'] / 1e6:.1f} MB/s{left}")  # fmt: skip
+    for word in (filling["error"], filling["waits_for"]):
+        if word:
+            table.add_row("", f"[yellow]{escape(str(word))}[/]")
 
 
 def findings(values: list[dict[str, Any]]) -> RenderableType:

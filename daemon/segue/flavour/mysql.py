@@ -27,8 +27,7 @@ from segue.sql import Connection, quote
 
 PARSE_ERROR = 1064
 _KEY_ROOM = 32 << 20
-_KEY_THREADS = 4
-"""The server's default for one ALTER TABLE."""
+"""Bytes in which the keys of one table are sorted, where the server gives less."""
 
 
 class MySQL(Flavour):
@@ -211,11 +210,11 @@ class MySQL(Flavour):
         # With the server's default of 1 MB a merge sort goes over the keys many times: a third of the CPU, measured.
         if self.version < (8, 0, 27):
             return
-        threads = max(1, _KEY_THREADS // tables)
+        names = ("innodb_ddl_buffer_size", "innodb_ddl_threads", "innodb_parallel_read_threads")
         with contextlib.suppress(ServerError):  # keys are made without it, too
-            room = max(_KEY_ROOM, int(await conn.value("SELECT @@SESSION.innodb_ddl_buffer_size") or 0))
-            await conn.query(f"SET SESSION innodb_ddl_buffer_size = {room}, innodb_ddl_threads = {threads},"
-                             f" innodb_parallel_read_threads = {threads}")  # fmt: skip
+            room, *threads = [int(await conn.value(f"SELECT @@GLOBAL.{name}") or 0) for name in names]
+            values = [max(_KEY_ROOM, room), *(max(1, n // tables) for n in threads)]
+            await conn.query("SET SESSION " + ", ".join(f"{n} = {v}" for n, v in zip(names, values, strict=True)))
 
     async def account_rows(self, conn: Connection, user: str) -> list[dict[str, Any]]:
         if self.version < (8, 0, 14):

@@ -74,7 +74,7 @@ class SessionBase:
         """Replies in a row in which the Python path saw nothing special."""
         self.watched = False
         """Somebody wants to know when a reply ends."""
-        self.held = False
+        self.held = self.tracked = False
         self.touched = True
         """Something was run since its state was last asked for."""
         self.asking: Asking | None = None
@@ -95,7 +95,6 @@ class SessionBase:
         self.greeting: Greeting | None = None
         self.answer: Answer | None = None
         self.secret: Secret | None = None
-        self.tracked = False
         self.spare: Spare | None = None
         self.echo: Echo | None = None
         """What the next command may ask for that our own questions have overwritten."""
