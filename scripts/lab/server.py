@@ -29,6 +29,7 @@ from lab.fetch import LabError, cache, rootfs, run_in
 
 Flavour = Literal["mysql", "mariadb"]
 _ids = itertools.count(int(time.time()) % 1000000 * 100 + 1)
+_labs = itertools.count(1)
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 Options = Mapping[str, str | int]
@@ -257,12 +258,12 @@ class Server:
 
 
 class Lab:
-    """A folder of servers; as a context manager it removes them all at the end."""
+    """A folder of servers, its own even where a process has several; as a context manager it removes them all at the end."""
 
     def __init__(self, folder: Path | None = None) -> None:
         top = os.environ.get("SEGUE_LAB")
         base = Path(top) if top else Path(__file__).resolve().parents[2] / ".lab"
-        self.folder = folder or base / str(os.getpid())
+        self.folder = folder or base / f"{os.getpid()}-{next(_labs)}"
         self.servers: list[Server] = []
 
     def start(

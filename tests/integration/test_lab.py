@@ -23,3 +23,12 @@ def test_a_killed_server_starts_again_whoever_has_its_number() -> None:
         server.kill()
         assert lock.exists()
     assert not lock.exists()
+
+
+def test_a_lab_that_ends_leaves_the_others_of_its_process() -> None:
+    with Lab() as one:
+        server = one.start("mariadb", "alone")
+        with Lab() as other:
+            other.start("mariadb", "alone")
+        assert server.folder.exists()
+        server.sql("CREATE DATABASE there")
