@@ -16,7 +16,7 @@ help: ## Show this list
 install: $(STAMP) ## Make .venv with Segue and all that its development needs
 
 # A venv that was copied or half made is made anew. ensurepip is a Debian package of its own.
-$(STAMP): pyproject.toml $(wildcard daemon/segue/proxy/_*.[ch])
+$(STAMP): pyproject.toml $(wildcard daemon/segue/*/_*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; give it with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/install-venv

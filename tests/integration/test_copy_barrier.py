@@ -15,8 +15,8 @@ import pytest
 from lab import Server
 from segue.binlog.positions import GtidSet, MariaGtid, parse
 from segue.config import Endpoint
-from segue.copy.lane import read_chunk
 from segue.copy.lines import SOURCE_SESSION, Form
+from segue.copy.rows import read_chunk
 from segue.copy.seeder import barrier
 from segue.flavour import detect
 from segue.replicate import progress
@@ -97,12 +97,13 @@ async def test_a_chunk_waits_until_what_was_applied_can_be_seen(
             position = await delivered(blue, before)
         await progress.ensure(target)
         await progress.initialise(target, "trap", "x", position.text(), 1)
+        form = Form("v", b"q", "")
         # The stream has it, and could have applied it; a copy that reads now would undo it.
         assert writer.is_alive()
-        assert await read_chunk(source, Form("v", ""), "shop.t", "TRUE") == (1, b"old")
+        assert await read_chunk(source, form, "shop.t", "TRUE", 1 << 20) == (1, [b"'old'\n"])
         began = time.monotonic()
         await barrier(plain, flavour, target, "trap")
-        assert await read_chunk(source, Form("v", ""), "shop.t", "TRUE") == (1, b"new")
+        assert await read_chunk(source, form, "shop.t", "TRUE", 1 << 20) == (1, [b"'new'\n"])
         assert time.monotonic() - began < HELD + 20
     finally:
         for conn in (source, plain, target):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import socket
+import termios
 from collections.abc import Callable
 
 import pytest
@@ -9,8 +13,9 @@ import pytest
 from lab import Server
 from segue.config import Endpoint
 from segue.copy.keys import walk_key
-from segue.copy.lane import Lane, load, read_chunk, stream_lines
-from segue.copy.lines import form
+from segue.copy.lane import Lane
+from segue.copy.lines import Form, form
+from segue.copy.rows import TooLarge, load, read_chunk, stream_rows
 from segue.flavour import detect
 from segue.schema import Selection, TableMapping, read_tables
 from segue.sql import connect, name
@@ -65,13 +70,13 @@ async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: b
         made = form(TableMapping(table, table), both[0][table], both[1][table], flavour.exact_real, replace=not stream)
         copied = 0
         if stream:
-            async for count, lines in stream_lines(source, made, name(*table), 1000):
+            async for count, lines in stream_rows(source, made, name(*table), 1000):
                 await load(target, made, lines, count)
                 copied += count
         else:
             key = walk_key(both[0][table])
             assert key is not None
-            copied, lines = await read_chunk(source, made, name(*table), key.where(None, None))
+            copied, lines = await read_chunk(source, made, name(*table), key.where(None, None), 1 << 30)
             await load(target, made, lines, copied)
         return copied
     finally:
@@ -98,6 +103,42 @@ async def test_every_type_arrives_as_it_is(
         assert green.sql(bits) == blue.sql(bits)
     finally:
         green.sql(f"SET GLOBAL local_infile = {local}")
+
+
+async def test_a_reader_that_waits_holds_little_and_a_chunk_has_a_limit(
+    pairs: Callable[[str], tuple[Server, Server]], flavour: str
+) -> None:
+    """The driver's own buffer would take the whole table while the target is slow."""
+    blue = pairs(flavour)[0]
+    blue.sql("CREATE DATABASE shop")
+    blue.sql("CREATE TABLE shop.wide (a INT, b LONGTEXT) ENGINE=InnoDB")
+    for n in range(40):
+        blue.sql(f"INSERT INTO shop.wide VALUES ({n}, REPEAT('x', 1000000))")
+    conn = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
+    wide = Form("a, b", b"bq", "")
+    try:
+        seen = 0
+        async for count, pieces in stream_rows(conn, wide, "shop.wide", 2_000_000):
+            if not seen:  # the server is stuck in sending: nothing more is taken from it
+                async with asyncio.timeout(20):
+                    while _queued(conn.raw._transport.get_extra_info("socket")) < 100_000:
+                        await asyncio.sleep(0.05)
+                state = blue.sql(f"SELECT COMMAND FROM information_schema.PROCESSLIST WHERE ID = {conn.id}")
+                assert state == [("Query",)]
+            assert len(conn.raw._proto.buffer) < 8_000_000
+            assert sum(map(len, pieces)) < 4_000_000
+            seen += count
+        assert seen == 40
+        with pytest.raises(TooLarge):
+            await read_chunk(conn, wide, "shop.wide", "a < 10", 5_000_000)
+        assert conn.closed
+    finally:
+        await conn.close()
+
+
+def _queued(sock: socket.socket) -> int:
+    """Bytes that have arrived and were not taken."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), "little")
 
 
 async def test_keys_get_room_and_threads_by_how_many_are_made(pairs: Callable[[str], tuple[Server, Server]]) -> None:

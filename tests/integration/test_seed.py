@@ -92,6 +92,30 @@ async def test_an_empty_target_is_filled_under_load(rig: Make) -> None:
             server.sql("DROP USER IF EXISTS kind@'%'")
 
 
+async def test_rows_much_larger_than_the_others_are_cut_off_from_them(rig: Make) -> None:
+    """What a chunk will have is guessed from the chunks before it; one of these rows takes two packets."""
+    one = rig(rows=100)
+    blue, green = one.blue, one.green
+    limits = [s.sql("SELECT @@GLOBAL.max_allowed_packet")[0][0] for s in (blue, green)]
+    try:
+        for server in (blue, green):
+            server.sql(f"SET GLOBAL max_allowed_packet = {64 << 20}")
+        blue.sql("CREATE TABLE shop.fat (id INT AUTO_INCREMENT PRIMARY KEY, b LONGBLOB) ENGINE=InnoDB")
+        for count, size in ((5000, 1), (30, 300_000), (1, 17 << 20), (30, 300_000), (5000, 1)):
+            row = f"(REPEAT(0x5C27000A, {size // 4 + 1}))"
+            for begin in range(0, count, 1000):
+                more = min(1000, count - begin)
+                blue.sql(f"INSERT INTO shop.fat (b) VALUES {', '.join([row] * more)}")
+        await one.start()
+        await one.done()
+        await one.assert_equal()
+        assert green.sql("CHECKSUM TABLE shop.fat") == blue.sql("CHECKSUM TABLE shop.fat")
+        assert green.sql("SELECT COUNT(*), MAX(LENGTH(b)) FROM shop.fat") == blue.sql("SELECT COUNT(*), MAX(LENGTH(b)) FROM shop.fat")
+    finally:
+        for server, limit in zip((blue, green), limits, strict=True):
+            server.sql(f"SET GLOBAL max_allowed_packet = {limit}")
+
+
 async def lose(one: Rig, what: str) -> None:
     """Kill one part, and bring it back."""
     if what == "replicator":

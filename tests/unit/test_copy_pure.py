@@ -6,13 +6,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segue.copy.definition import Definition, additions
 from segue.copy.gate import Gate
 from segue.copy.keys import WalkKey, walk_key
 from segue.copy.lines import Form
 from segue.copy.record import Chunk, TableRecord
-from segue.copy.walk import Walk
+from segue.copy.walk import Walk, between
 from segue.flavour import Flavour, MariaDB, MySQL
 from segue.flavour.definitions import translated
 from segue.schema.catalogue import Column, Key, Table
@@ -143,12 +145,12 @@ def test_a_value_that_is_none_of_its_type_is_no_literal(kind: str, value: str) -
 
 def walk(chunks: list[Chunk]) -> Walk:
     record = TableRecord(("s", "t"), False, "copying", "", "", "PRIMARY", 100, 10_000, chunks=chunks)
-    return Walk(record, WalkKey("PRIMARY", (column("a", "int"),)), Form("", ""), 1000)
+    return Walk(record, WalkKey("PRIMARY", (column("a", "int"),)), Form("", b"", ""), 1000)
 
 
 async def drain(one: Walk, highs: list[Any]) -> list[tuple[Any, Any]]:
     """All chunks that are left, with the bounds that the source would give."""
-    async def bound(_conn: Any, _low: Any) -> Any:
+    async def bound(_conn: Any, _low: Any, _end: Any) -> Any:
         return highs.pop(0)
 
     async def source() -> None:
@@ -208,3 +210,30 @@ async def test_a_commit_of_unknown_outcome_keeps_the_copy_out() -> None:
     await gate.stream_is_known()
     async with asyncio.timeout(1):
         await gate.give_to_copy()
+
+
+@given(st.integers(0, 100_000).map(float), st.lists(st.booleans(), max_size=80))
+def test_a_number_between_two_keeps_their_order(low: float, ways: list[bool]) -> None:
+    high = low + 1.0
+    for lower in ways:
+        number = between(low, high)
+        if number is None:
+            assert high - low < 1e-10
+            return
+        assert low < number < high
+        low, high = (low, number) if lower else (number, high)
+
+
+def test_there_are_numbers_for_every_row_of_a_chunk() -> None:
+    number, high = 100_000.0, 100_001.0
+    for _ in range(60_000):
+        found = between(number, high)
+        assert found is not None
+        number = found
+
+
+async def test_a_chunk_of_much_larger_rows_is_cut_where_it_is_taken_again() -> None:
+    one = walk([Chunk(1, None, ("10",)), Chunk(2, ("50",), None)])
+    one._gaps[0].large = True
+    assert await drain(one, [("20",), ("30",), None]) == [(("10",), ("20",)), (("20",), ("30",)), (("30",), ("50",))]
+    assert one._numbers == sorted(set(one._numbers))

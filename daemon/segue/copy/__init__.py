@@ -12,9 +12,10 @@ both ways of getting a row agree:
 2. **Gate.** Nothing is applied between a chunk's reading and its commit.
 3. **Bare tables.** During the overlap a table has one unique key, no foreign keys and no triggers.
 
-- `keys`, `lines`, `definition`  pure: the key a table is walked by, rows as text, a table's definition taken apart
+- `keys`, `lines`, `definition`  pure: the key a table is walked by, what is selected and loaded, a definition taken apart
+- `text`, `_text.c`  pure: rows of a result as the lines that LOAD DATA reads
 - `record`  what is kept on the target
-- `lane`  a pair of connections that moves rows;  `whole`  tables that cannot be walked
+- `lane`  a pair of connections;  `rows`  moves rows between them;  `whole`  tables that cannot be walked
 - `gate`  whose turn it is;  `overlap`  the stream's events made idempotent
 - `plan`, `objects`  what there is to do, and what is not rows
 - `seeder`  runs it all inside the replicator;  `desk`  control's end of it

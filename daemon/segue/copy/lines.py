@@ -1,15 +1,14 @@
-"""Rows as the text that LOAD DATA reads, made by the source server itself. Pure.
+"""How one table's rows are read and written: what to select, and the LOAD DATA that takes it. Pure.
 
-One line per row: fields with commas between; numbers and times bare, strings by QUOTE() in the bytes of the target's
-character set, and the bare word NULL, which LOAD DATA takes for NULL when fields may be enclosed. So a chunk is one
-value of GROUP_CONCAT that goes from socket to socket, and Python touches no row. Measured in docs/seeding.md.
+Columns travel in the bytes of the target's character set, as the text protocol has them; `text` makes LOAD DATA's lines
+of them. Measured in docs/seeding.md: the same text made by the source itself costs it more than twice a plain read.
 
 Sessions: the source's with `SOURCE_SESSION`, the target's with `TARGET_SESSION`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +20,7 @@ from segue.sql import name, quote
 MOST_WARNINGS: Final = 65_535
 """What a server keeps of one statement at most."""
 SOURCE_SESSION: Final = (
-    "SET SESSION time_zone = '+00:00', sql_mode = '', group_concat_max_len = @@max_allowed_packet",
+    "SET SESSION time_zone = '+00:00', sql_mode = ''",
     f"SET SESSION max_error_count = {MOST_WARNINGS}",
     "SET character_set_connection = binary, character_set_results = binary",
 )
@@ -45,8 +44,10 @@ _GEOMETRY: Final = frozenset(
 class Form:
     """How one table's rows are read and written."""
 
-    line: str
-    """Expression over a row of the source: its line, without the line's end."""
+    fields: str
+    """What to select of a row of the source."""
+    kinds: bytes
+    """How `text` writes each of them."""
     load: str
     """The LOAD DATA statement; the file's name in it means nothing."""
     computed: frozenset[str] = frozenset()
@@ -62,11 +63,13 @@ def form(
 
     Raises ValueError naming a column whose type is not known.
     """
-    fields, places, sets = [], [], []
+    fields, kinds, places, sets = [], bytearray(), [], []
     for number, pair in enumerate(mapping.match(source, target).pairs):
         if pair.target.generated:
             continue
-        fields.append(_field(pair.source, pair.target, exact_real))
+        field, kind = _field(pair.source, pair.target, exact_real)
+        fields.append(field)
+        kinds += kind
         place, assignment = _place(pair.target, number)
         places.append(place)
         sets += assignment
@@ -79,34 +82,31 @@ def form(
         f" LINES TERMINATED BY '\\n' ({', '.join(places)}){tail}"
     )
     computed = {c.name.lower() for c in (*source.columns, *target.columns) if c.generated}
-    return Form(_joined(fields), load, frozenset(computed))
+    return Form(", ".join(fields), bytes(kinds), load, frozenset(computed))
 
 
-def _joined(fields: Iterable[str]) -> str:
-    return f"CONCAT_WS(',', {', '.join(fields)})"
-
-
-def _field(source: Column, target: Column, exact_real: Callable[[str], str]) -> str:
+def _field(source: Column, target: Column, exact_real: Callable[[str], str]) -> tuple[str, bytes]:
+    """What to select of a column, and how it is written: b"b" bare, b"q" between quotes."""
     kind, column = base_type(source), name(source.name)
     if kind in _BARE:
-        return f"IFNULL({column}, 'NULL')"
+        return column, b"b"
     if kind in ("float", "double"):
-        return f"IF({column} IS NULL, 'NULL', CAST({exact_real(column)} AS BINARY))"
+        return f"IF({column} IS NULL, NULL, CAST({exact_real(column)} AS BINARY))", b"b"
     if kind == "bit":
-        return f"IFNULL({column} + 0, 'NULL')"
+        return f"{column} + 0", b"b"
     if kind in _TEXTS:
         if target.charset and source.charset and target.charset != source.charset:
             column = f"CONVERT({column} USING {target.charset})"
-        return f"QUOTE(CAST({column} AS BINARY))"
+        return column, b"q"
     if kind in _BYTES:
-        return f"QUOTE(CAST({column} AS BINARY))"
+        return column, b"q"
     if kind == "json":
-        return f"QUOTE(CAST(CAST({column} AS CHAR CHARACTER SET utf8mb4) AS BINARY))"
+        return f"CAST({column} AS CHAR CHARACTER SET utf8mb4)", b"q"
     if kind in _OTHERS:
-        return f"QUOTE(CAST({column} AS CHAR))"
+        return f"CAST({column} AS CHAR)", b"q"
     if kind in _GEOMETRY:
         # The servers' inner form, SRID and WKB: what they take back as it is.
-        return f"QUOTE(CONCAT({column}))"
+        return column, b"q"
     raise ValueError(f"{source.name} is {source.type}, a type that is not known")
 
 

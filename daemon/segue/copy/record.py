@@ -96,6 +96,10 @@ class Chunk:
     high: Bound | None
     rows: int = 0
     bytes: int = 0
+    large: bool = False
+    """Of more bytes than should be read at once, as far as is known."""
+    whole: bool = False
+    """Large, and no number is left to cut it by: to be read whatever it has."""
 
 
 async def ensure(conn: Connection) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from bisect import bisect_right
 from typing import Final
 
 from segue.copy import record
 from segue.copy.gate import Gate
 from segue.copy.keys import Bound, WalkKey
-from segue.copy.lane import MAX_ROWS, Lane, TooLarge, load, read_chunk
+from segue.copy.lane import Lane
 from segue.copy.lines import Form
 from segue.copy.record import Chunk, TableRecord
+from segue.copy.rows import MAX_ROWS, TooLarge, load, read_chunk
 from segue.errors import ConnectionLost, SegueError
 from segue.sql import Connection, name
 
 _BOUND_LIMIT: Final = 120.0
+_MOST: Final = 16
+"""A chunk that turns out this many times larger than it should be is cut."""
+_LEAST: Final = 1 << 20
 
 
 class Walk:
@@ -62,22 +67,24 @@ class Walk:
         """The next chunk to copy; None when there is none."""
         async with self._turn:
             if self._gaps:
+                if self._gaps[0].large:
+                    await self._split(lane, self._gaps[0])
                 self.under_way += 1
                 return self._gaps.pop(0)
             if self.ended:
                 return None
-            high = await self._bound(await lane.source(), self._low)
+            high = await self._bound(await lane.source(), self._low, None)
             chunk = Chunk(self._numbers[-1] + 1.0 if self._numbers else 1.0, self._low, high)
             self._numbers.append(chunk.number)
             self._low, self.ended = high, high is None
             self.under_way += 1
             return chunk
 
-    async def _bound(self, conn: Connection, low: Bound | None) -> Bound | None:
-        """The key of the last row of a chunk behind `low`, None when the table's end comes first."""
+    async def _bound(self, conn: Connection, low: Bound | None, end: Bound | None) -> Bound | None:
+        """The key of the last row of a chunk behind `low`, None when `end` (None: the table's) comes first."""
         rows = await conn.query(
             f"SELECT {self.key.fields()} FROM {name(*self.table.name)} FORCE INDEX ({name(self.key.name)})"
-            f" WHERE {self.key.where(low, None)} ORDER BY {self.key.order} LIMIT 1 OFFSET {self._rows - 1}",
+            f" WHERE {self.key.where(low, end)} ORDER BY {self.key.order} LIMIT 1 OFFSET {self._rows - 1}",
             timeout=_BOUND_LIMIT,
         )
         return self.key.bound(rows[0]) if rows else None
@@ -95,11 +102,9 @@ class Walk:
                 except BaseException:
                     await _settle(lane)
                     raise
-        except TooLarge:
-            if self._rows == 1:
-                raise
-            self._rows = max(1, min(self._rows, chunk.rows or self._rows) // 4)
-            await self._split(lane, chunk)
+        except TooLarge as told:
+            self._rows = max(1, told.rows * self._chunk_bytes // told.bytes)
+            chunk.large = True  # cut when it is taken again
         finally:
             self.under_way -= 1
             if not done and chunk not in self._gaps:
@@ -108,30 +113,41 @@ class Walk:
     async def _copy(self, lane: Lane, chunk: Chunk, deployment: str) -> None:
         source, target = await lane.source(), await lane.target()
         where = self.key.where(chunk.low, chunk.high)
-        count, lines = await read_chunk(source, self.form, name(*self.table.name), where)
+        most = sys.maxsize if chunk.whole else max(_LEAST, _MOST * self._chunk_bytes)
+        count, lines = await read_chunk(source, self.form, name(*self.table.name), where, most)
         await target.query("START TRANSACTION")
         if count:
             await load(target, self.form, lines, count)
-        chunk.rows, chunk.bytes = count, len(lines)
+        chunk.rows, chunk.bytes = count, sum(map(len, lines))
         await target.run(f"{record.chunk_done(deployment, self.table.name, chunk)}; COMMIT", count=2)
         self.table.rows += count
-        self.table.bytes += len(lines)
+        self.table.bytes += chunk.bytes
         if count > 20:
-            ideal = self._chunk_bytes * count // max(1, len(lines))
+            ideal = self._chunk_bytes * count // max(1, chunk.bytes)
             self._rows = max(1, min(self._most, self._rows * 2, ideal))
 
     async def _split(self, lane: Lane, chunk: Chunk) -> None:
-        """Cut a chunk that is too large in two, with a number between its own and the next."""
-        async with self._turn:
-            middle = await self._bound(await lane.source(), chunk.low)
-            if middle is None or middle == chunk.high:
-                return
+        """Leave of a gap that is too large what should be read at once, and make a gap of the rest behind it."""
+        middle = await self._bound(await lane.source(), chunk.low, chunk.high)
+        if middle is not None and middle != chunk.high:
             at = bisect_right(self._numbers, chunk.number)
-            after = self._numbers[at] if at < len(self._numbers) else chunk.number + 1.0
-            rest = Chunk((chunk.number + after) / 2, middle, chunk.high)
-            self._numbers.insert(at, rest.number)
-            chunk.high = middle
-            self._gaps.append(rest)
+            number = between(chunk.number, self._numbers[at] if at < len(self._numbers) else chunk.number + 1.0)
+            if number is None:
+                chunk.whole = True
+            else:
+                self._numbers.insert(at, number)
+                self._gaps.insert(1, Chunk(number, middle, chunk.high, large=True))
+                chunk.high = middle
+        chunk.large = False
+
+
+def between(low: float, high: float) -> float | None:
+    """A number between two, near the lower one: what is cut is mostly the rest, again and again. None: there is none."""
+    for part in (2.0**-12, 0.5):
+        number = low + (high - low) * part
+        if low < number < high:
+            return number
+    return None
 
 
 async def _settle(lane: Lane) -> None:

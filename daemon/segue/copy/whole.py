@@ -14,9 +14,10 @@ from typing import Final
 
 from segue.config import Endpoint
 from segue.copy import record
-from segue.copy.lane import Lane, load, stream_lines
+from segue.copy.lane import Lane
 from segue.copy.lines import SOURCE_SESSION, Form
 from segue.copy.record import TableRecord
+from segue.copy.rows import load, stream_rows
 from segue.errors import ServerError
 from segue.flavour import Flavour
 from segue.log import get_logger
@@ -97,13 +98,13 @@ class WholeCopy:
         The target's table must be empty. What an attempt left is gone with the table when it is made again.
         """
         table.rows = table.bytes = 0
-        async for count, lines in stream_lines(source, form, name(*table.name), size):
+        async for count, lines in stream_rows(source, form, name(*table.name), size):
             await step()
             await target.query("START TRANSACTION")
             await load(target, form, lines, count)
             await target.query("COMMIT")
             table.rows += count
-            table.bytes += len(lines)
+            table.bytes += sum(map(len, lines))
 
     async def finished(self, lane: Lane, table: TableRecord) -> None:
         """Remember that its rows are there."""

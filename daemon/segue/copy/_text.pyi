@@ -1,0 +1,3 @@
+def lines(
+    buffer: bytes | bytearray, start: int, stop: int, seq: int, kinds: bytes, most: int
+) -> tuple[int, int, int, bytes, int]: ...

@@ -1,0 +1,235 @@
+"""Rows out of a source, as text, and into a target.
+
+The text is made of the row packets as they arrive (`text`), so it is between a server's sockets that rows live here, and
+nothing is made of a single one. For that the driver's receive buffer is read directly; what is no plain row goes through
+the driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Final, Self
+
+from asyncmy import errors as driver_errors
+
+from segue.copy import text
+from segue.copy.lines import MOST_WARNINGS, Form
+from segue.errors import ConnectionLost, SegueError, ServerError
+from segue.sql import Connection
+from segue.wire.constants import ProtocolError
+from segue.wire.framing import lenenc
+
+MAX_ROWS: Final = 60_000
+"""In one commit: a note about each must be less than the server keeps."""
+READ_LIMIT: Final = 600.0
+"""Seconds that one statement of the copy may take."""
+PIECE: Final = 1 << 20
+"""Bytes per packet of LOAD DATA, at most."""
+_COM_QUERY: Final = 3
+_COLUMN: Final = re.compile(r"for column (?:'([^']+)'|(?:`[^`]*`\.)*`([^`]*)`)")
+_ANY_NUMBER: Final = 1 << 62
+
+
+class TooLarge(SegueError):  # noqa: N818 - names what happened
+    """A chunk has more bytes than a lane should hold: read fewer rows."""
+
+    def __init__(self, table: str, rows: int, size: int) -> None:
+        super().__init__(f"{table}: a chunk of more than {rows} rows, which have {size} bytes")
+        self.rows = rows
+        self.bytes = size
+
+
+class RowText:
+    """The rows of one SELECT, as lines. Nothing else may use the connection until the end."""
+
+    def __init__(self, conn: Connection, kinds: bytes) -> None:
+        self._conn = conn
+        self._raw: Any = conn.raw
+        self._kinds = kinds
+        self.ended = False
+        self.warnings = 0
+        """What the server has to say about the statement; known at the end."""
+
+    @classmethod
+    async def open(cls, conn: Connection, form: Form, clause: str) -> Self:
+        """Run `SELECT` of the form's fields and `clause`. Raises ServerError, ConnectionLost."""
+        self = cls(conn, form.kinds)
+        with self._errors():
+            async with asyncio.timeout(READ_LIMIT):
+                await self._raw._execute_command(_COM_QUERY, f"SELECT {form.fields} {clause}")
+                columns, _ = lenenc((await self._raw.read_packet()).get_all_data(), 0)
+                if columns != len(form.kinds):
+                    raise ConnectionLost(0, f"a SELECT of {len(form.kinds)} columns has {columns}", where=conn.where)
+                for _ in range(columns if self._raw._deprecate_eof else columns + 1):
+                    await self._raw.read_packet()
+        return self
+
+    async def read(self, most: int = _ANY_NUMBER) -> tuple[int, bytes]:
+        """Rows that have arrived, at least one and `most` at most, with their lines; (0, b"") at the end."""
+        raw = self._raw
+        with self._errors():
+            async with asyncio.timeout(READ_LIMIT):
+                while not self.ended:
+                    proto = raw._proto
+                    if proto is None:
+                        raise driver_errors.OperationalError(2013, "the connection is closed")
+                    proto.pos, raw._next_seq_id, rows, lines, why = text.lines(
+                        proto.buffer, proto.pos, proto.length, raw._next_seq_id, self._kinds, most
+                    )
+                    if rows:
+                        return rows, lines
+                    if why == text.MORE:
+                        await raw._fill_buffer(proto.length - proto.pos + 1)
+                        continue
+                    payload = (await raw.read_packet()).get_all_data()
+                    if payload[0] != 0xFE or len(payload) >= 0xFFFFFF:
+                        return 1, text.line(payload, self._kinds)
+                    self._end(payload)
+        return 0, b""
+
+    def _end(self, payload: bytes) -> None:
+        """The last packet: an OK packet under another header, or an EOF packet."""
+        at = 1
+        if self._raw._deprecate_eof:
+            _, at = lenenc(payload, at)
+            _, at = lenenc(payload, at)
+            at += 2
+        self.warnings = int.from_bytes(payload[at : at + 2], "little")
+        self.ended = True
+
+    def hold(self) -> None:
+        """Take nothing more from the network until `go_on`: the driver's buffer has no limit."""
+        if self._raw._transport is not None and not self._raw._transport.is_closing():
+            self._raw._transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._raw._transport is not None and not self._raw._transport.is_closing():
+            self._raw._transport.resume_reading()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            self._conn.abandon()
+            raise ConnectionLost(2013, f"no row within {READ_LIMIT:g} s", where=self._conn.where) from None
+        except asyncio.CancelledError:
+            self._conn.abandon()
+            raise
+        except (driver_errors.MySQLError, OSError, EOFError) as error:
+            raise self._conn.translate(error) from None
+        except (ProtocolError, ValueError, IndexError) as error:
+            self._conn.abandon()
+            raise ConnectionLost(2027, f"a result that is not understood: {error}", where=self._conn.where) from None
+
+
+async def read_chunk(conn: Connection, form: Form, table: str, where: str, most: int) -> tuple[int, list[bytes]]:
+    """Number of rows, and their lines in pieces.
+
+    Raises TooLarge for several rows of more than `most` bytes together; the connection is cut then.
+    """
+    rows = await RowText.open(conn, form, f"FROM {table} WHERE {where}")
+    count, held, pieces = 0, 0, []
+    while True:
+        found, lines = await rows.read()
+        if rows.ended:
+            break
+        count += found
+        held += len(lines)
+        pieces.append(lines)
+        if held > most and count > 1:
+            conn.abandon()
+            raise TooLarge(table, count, held)
+    await _nothing_said(conn, form, table, rows.warnings)
+    return count, pieces
+
+
+async def stream_rows(conn: Connection, form: Form, table: str, size: int) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """All rows of a table from one consistent read, in batches of about `size` bytes of lines."""
+    most = MAX_ROWS // max(1, len(form.computed))
+    rows = await RowText.open(conn, form, f"FROM {table}")
+    count, held, pieces = 0, 0, []
+    while True:
+        found, lines = await rows.read(most - count)
+        if rows.ended:
+            break
+        count += found
+        held += len(lines)
+        pieces.append(lines)
+        if held >= size or count >= most:
+            rows.hold()
+            yield count, pieces
+            rows.go_on()
+            count, held, pieces = 0, 0, []
+    await _nothing_said(conn, form, table, rows.warnings)
+    if pieces:
+        yield count, pieces
+
+
+async def _nothing_said(conn: Connection, form: Form, table: str, number: int) -> None:
+    """Raises ServerError when the source has something to say about a value that it gave."""
+    found = await _warnings(conn, form) if number else []
+    if found:
+        raise ServerError(0, f"{table} cannot be read as it is: {found[0][1]} ({found[0][0]})", where=conn.where)
+
+
+async def load(conn: Connection, form: Form, lines: Sequence[bytes], count: int) -> None:
+    """Give pieces of whole lines to LOAD DATA inside the present transaction.
+
+    Raises ServerError when the target refuses, or has anything to say about a value: LOCAL turns errors about
+    values into warnings, and a warning here is a row that is not what it was.
+    """
+    raw: Any = conn.raw
+    try:
+        async with asyncio.timeout(READ_LIMIT):
+            await raw._execute_command(_COM_QUERY, form.load)
+            packet = await raw.read_packet()
+            if not packet.is_load_local_packet():
+                raise ServerError(0, "it did not ask for the rows of LOAD DATA", where=conn.where)
+            for piece in lines:
+                for at in range(0, len(piece), PIECE):
+                    raw.write_packet(piece[at : at + PIECE])
+                    await raw._proto.drain()
+            raw.write_packet(b"")
+            answer = await raw.read_packet()
+    except TimeoutError:
+        conn.abandon()
+        raise ConnectionLost(2013, f"LOAD DATA did not end within {READ_LIMIT:g} s", where=conn.where) from None
+    except asyncio.CancelledError:
+        conn.abandon()
+        raise
+    except (driver_errors.MySQLError, OSError, EOFError) as error:
+        raise conn.translate(error) from None
+    told = answer.get_all_data()
+    found = [] if told.endswith(b"Warnings: 0") else await _warnings(conn, form)
+    _judge(told, count, conn.where, f"{found[0][1]} ({found[0][0]})" if found else "")
+
+
+async def _warnings(conn: Connection, form: Form) -> list[tuple[int, str]]:
+    """Code and text of what the server has to say of the last statement, but for columns that it computes itself.
+
+    Raises ServerError when there is more than it keeps: then what is not known could be a row that is not what it was.
+    """
+    rows = await conn.query(f"SHOW WARNINGS LIMIT {MOST_WARNINGS}")
+    if len(rows) >= MOST_WARNINGS:
+        raise ServerError(0, f"more than {MOST_WARNINGS} warnings about one chunk", where=conn.where,
+                          mend="Make seed.chunk_bytes smaller")  # fmt: skip
+    found = [(int(r["Code"]), _text(r["Message"])) for r in rows]
+    return [w for w in found if (at := _COLUMN.search(w[1])) is None or (at[1] or at[2]).lower() not in form.computed]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _judge(ok: bytes, count: int, where: str, warning: str) -> None:
+    """The OK packet's text counts records, deleted, skipped and warnings; it must be all rows and no word more."""
+    text = ok[ok.find(b"Records: ") :].decode("utf-8", "replace") if b"Records: " in ok else ""
+    if warning:
+        raise ServerError(0, f"a row of the copy does not fit there: {warning}", where=where,
+                          mend="Is the column there able to hold what the source's holds?")  # fmt: skip
+    if not text.startswith(f"Records: {count} ") or "Skipped: 0 " not in text:
+        raise ServerError(0, f"{count} rows were sent and it answers '{text}'", where=where)
