@@ -65,9 +65,9 @@ async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: b
     lane = lane_between(blue, green)
     plain = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
     try:
-        source, target, flavour = await lane.source(), await lane.target(), await detect(plain)
+        source, target = await lane.source(), await lane.target()
         both = [await read_tables(c, Selection([table[0]])) for c in (plain, target)]
-        made = form(TableMapping(table, table), both[0][table], both[1][table], flavour.exact_real, replace=not stream)
+        made = form(TableMapping(table, table), both[0][table], both[1][table], replace=not stream)
         copied = 0
         if stream:
             async for count, lines in stream_rows(source, made, name(*table), 1000):

@@ -28,6 +28,9 @@ READ_LIMIT: Final = 600.0
 """Seconds that one statement of the copy may take."""
 PIECE: Final = 1 << 20
 """Bytes per packet of LOAD DATA, at most."""
+_GATHER: Final = 0.002
+"""Seconds for more to come after the first of it: a server sends 16 kB at a time, and each one awaited costs as much as
+making its lines."""
 _COM_QUERY: Final = 3
 _COLUMN: Final = re.compile(r"for column (?:'([^']+)'|(?:`[^`]*`\.)*`([^`]*)`)")
 _ANY_NUMBER: Final = 1 << 62
@@ -47,6 +50,7 @@ class RowText:
 
     def __init__(self, conn: Connection, kinds: bytes) -> None:
         self._conn = conn
+        self.where = conn.where
         self._raw: Any = conn.raw
         self._kinds = kinds
         self.ended = False
@@ -58,36 +62,35 @@ class RowText:
         """Run `SELECT` of the form's fields and `clause`. Raises ServerError, ConnectionLost."""
         self = cls(conn, form.kinds)
         with self._errors():
-            async with asyncio.timeout(READ_LIMIT):
-                await self._raw._execute_command(_COM_QUERY, f"SELECT {form.fields} {clause}")
-                columns, _ = lenenc((await self._raw.read_packet()).get_all_data(), 0)
-                if columns != len(form.kinds):
-                    raise ConnectionLost(0, f"a SELECT of {len(form.kinds)} columns has {columns}", where=conn.where)
-                for _ in range(columns if self._raw._deprecate_eof else columns + 1):
-                    await self._raw.read_packet()
+            await self._raw._execute_command(_COM_QUERY, f"SELECT {form.fields} {clause}")
+            columns, _ = lenenc((await self._raw.read_packet()).get_all_data(), 0)
+            if columns != len(form.kinds):
+                raise ProtocolError(f"{columns} columns instead of {len(form.kinds)}")
+            for _ in range(columns if self._raw._deprecate_eof else columns + 1):
+                await self._raw.read_packet()
         return self
 
     async def read(self, most: int = _ANY_NUMBER) -> tuple[int, bytes]:
         """Rows that have arrived, at least one and `most` at most, with their lines; (0, b"") at the end."""
         raw = self._raw
         with self._errors():
-            async with asyncio.timeout(READ_LIMIT):
-                while not self.ended:
-                    proto = raw._proto
-                    if proto is None:
-                        raise driver_errors.OperationalError(2013, "the connection is closed")
-                    proto.pos, raw._next_seq_id, rows, lines, why = text.lines(
-                        proto.buffer, proto.pos, proto.length, raw._next_seq_id, self._kinds, most
-                    )
-                    if rows:
-                        return rows, lines
-                    if why == text.MORE:
-                        await raw._fill_buffer(proto.length - proto.pos + 1)
-                        continue
-                    payload = (await raw.read_packet()).get_all_data()
-                    if payload[0] != 0xFE or len(payload) >= 0xFFFFFF:
-                        return 1, text.line(payload, self._kinds)
-                    self._end(payload)
+            while not self.ended:
+                proto = raw._proto
+                if proto is None:
+                    raise driver_errors.OperationalError(2013, "the connection is closed")
+                proto.pos, raw._next_seq_id, rows, lines, why = text.lines(
+                    proto.buffer, proto.pos, proto.length, raw._next_seq_id, self._kinds, most
+                )
+                if rows:
+                    return rows, lines
+                if why == text.MORE:
+                    await raw._fill_buffer(proto.length - proto.pos + 1)
+                    await asyncio.sleep(_GATHER)
+                    continue
+                payload = (await raw.read_packet()).get_all_data()
+                if payload[0] != 0xFE or len(payload) >= 0xFFFFFF:
+                    return 1, text.line(payload, self._kinds)
+                self._end(payload)
         return 0, b""
 
     def _end(self, payload: bytes) -> None:
@@ -113,9 +116,6 @@ class RowText:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except TimeoutError:
-            self._conn.abandon()
-            raise ConnectionLost(2013, f"no row within {READ_LIMIT:g} s", where=self._conn.where) from None
         except asyncio.CancelledError:
             self._conn.abandon()
             raise
@@ -123,26 +123,39 @@ class RowText:
             raise self._conn.translate(error) from None
         except (ProtocolError, ValueError, IndexError) as error:
             self._conn.abandon()
-            raise ConnectionLost(2027, f"a result that is not understood: {error}", where=self._conn.where) from None
+            raise ConnectionLost(2027, f"a result that is not understood: {error}", where=self.where) from None
+
+
+async def _gather(rows: RowText, size: int, most: int = _ANY_NUMBER) -> tuple[int, list[bytes]]:
+    """The next rows until they have `size` bytes of lines, are `most`, or there is none: number, and pieces of lines."""
+    count, held, pieces = 0, 0, []
+    try:
+        async with asyncio.timeout(READ_LIMIT):
+            while held < size and count < most:
+                found, lines = await rows.read(most - count)
+                if rows.ended:
+                    break
+                count += found
+                held += len(lines)
+                pieces.append(lines)
+    except TimeoutError:
+        raise ConnectionLost(2013, f"rows did not come within {READ_LIMIT:g} s", where=rows.where) from None
+    return count, pieces
 
 
 async def read_chunk(conn: Connection, form: Form, table: str, where: str, most: int) -> tuple[int, list[bytes]]:
     """Number of rows, and their lines in pieces.
 
-    Raises TooLarge for several rows of more than `most` bytes together; the connection is cut then.
+    Raises TooLarge for several rows of `most` bytes or more together; the connection is cut then.
     """
     rows = await RowText.open(conn, form, f"FROM {table} WHERE {where}")
-    count, held, pieces = 0, 0, []
-    while True:
-        found, lines = await rows.read()
-        if rows.ended:
-            break
-        count += found
-        held += len(lines)
-        pieces.append(lines)
-        if held > most and count > 1:
+    count, pieces = await _gather(rows, most)
+    while not rows.ended:
+        if count > 1:
             conn.abandon()
-            raise TooLarge(table, count, held)
+            raise TooLarge(table, count, sum(map(len, pieces)))
+        found, further = await _gather(rows, 1)
+        count, pieces = count + found, pieces + further
     await _nothing_said(conn, form, table, rows.warnings)
     return count, pieces
 
@@ -151,21 +164,15 @@ async def stream_rows(conn: Connection, form: Form, table: str, size: int) -> As
     """All rows of a table from one consistent read, in batches of about `size` bytes of lines."""
     most = MAX_ROWS // max(1, len(form.computed))
     rows = await RowText.open(conn, form, f"FROM {table}")
-    count, held, pieces = 0, 0, []
     while True:
-        found, lines = await rows.read(most - count)
+        count, pieces = await _gather(rows, size, most)
         if rows.ended:
             break
-        count += found
-        held += len(lines)
-        pieces.append(lines)
-        if held >= size or count >= most:
-            rows.hold()
-            yield count, pieces
-            rows.go_on()
-            count, held, pieces = 0, 0, []
+        rows.hold()
+        yield count, pieces
+        rows.go_on()
     await _nothing_said(conn, form, table, rows.warnings)
-    if pieces:
+    if count:
         yield count, pieces
 
 

@@ -31,6 +31,8 @@ class Walk:
         self.key = key
         self.form = form
         self.under_way = 0
+        self.lanes = 0
+        """That are at it, or will be."""
         self.ended = False
         """No chunk is left to be begun."""
         self.dead = False
