@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import resource
 import shutil
 import subprocess
@@ -194,9 +195,11 @@ def main() -> None:
     parser.add_argument("--flavour", choices=BOTH, default="mysql")
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--throttle", default="", help="lines of [seed] for one more run of Segue")
+    parser.add_argument("--rounds", type=int, default=1, help="of all contenders in turn; the median by seconds counts")
+    parser.add_argument("--only", nargs="+", choices=tuple(CONTENDERS), default=tuple(CONTENDERS), help="without the others")
     args = parser.parse_args()
     report = Report("seed", f"Filling an empty server with {args.megabytes} MB", vars(args))
-    runs: list[tuple[str, str]] = [(name, "") for name in CONTENDERS if args.flavour == "mysql" or name != "segue --clone"]
+    runs: list[tuple[str, str]] = [(name, "") for name in args.only if args.flavour == "mysql" or name != "segue --clone"]
     if args.throttle:
         runs.insert(1, ("segue", args.throttle))
     with laboratory() as lab:
@@ -206,10 +209,11 @@ def main() -> None:
         blue.sql(f"CREATE DATABASE {SCHEMA}")
         fill(blue, args.megabytes)
         size = int(blue.sql(f"SELECT SUM(DATA_LENGTH) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{SCHEMA}'")[0][0])
-        rows = [measure(lab, blue, run, size, big) for run in runs]
-    first, cpu = rows[0]["seconds"], rows[0]["servers_cpu"] + rows[0]["own_cpu"]
-    for row in rows:
+        found = [[measure(lab, blue, run, size, big) for run in runs] for _ in range(args.rounds)]
+    for row in itertools.chain(*found):
         report.add(**row)
+    rows = [sorted(of_one, key=lambda r: float(r["seconds"]))[len(of_one) // 2] for of_one in zip(*found, strict=True)]
+    first, cpu = rows[0]["seconds"], rows[0]["servers_cpu"] + rows[0]["own_cpu"]
     report.show(
         ("contender", "seconds", "MB/s", "Segue is", "servers' CPU s", "own CPU s", "of Segue's", "p99 before ms", "p99 during ms"),
         [

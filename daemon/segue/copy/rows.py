@@ -58,11 +58,14 @@ class RowText:
         """What the server has to say about the statement; known at the end."""
 
     @classmethod
-    async def open(cls, conn: Connection, form: Form, clause: str) -> Self:
-        """Run `SELECT` of the form's fields and `clause`. Raises ServerError, ConnectionLost."""
+    async def open(cls, conn: Connection, form: Form, clause: str, what: str) -> Self:
+        """Run `SELECT` of the form's fields and `clause`; `what` tells whoever looks at the source's sessions.
+
+        Raises ServerError, ConnectionLost.
+        """
         self = cls(conn, form.kinds)
         with self._errors():
-            await self._raw._execute_command(_COM_QUERY, f"SELECT {form.fields} {clause}")
+            await self._raw._execute_command(_COM_QUERY, f"SELECT /* segue seed: {what} */ {form.fields} {clause}")
             columns, _ = lenenc((await self._raw.read_packet()).get_all_data(), 0)
             if columns != len(form.kinds):
                 raise ProtocolError(f"{columns} columns instead of {len(form.kinds)}")
@@ -148,7 +151,7 @@ async def read_chunk(conn: Connection, form: Form, table: str, where: str, most:
 
     Raises TooLarge for several rows of `most` bytes or more together; the connection is cut then.
     """
-    rows = await RowText.open(conn, form, f"FROM {table} WHERE {where}")
+    rows = await RowText.open(conn, form, f"FROM {table} WHERE {where}", "chunk")
     count, pieces = await _gather(rows, most)
     while not rows.ended:
         if count > 1:
@@ -163,7 +166,7 @@ async def read_chunk(conn: Connection, form: Form, table: str, where: str, most:
 async def stream_rows(conn: Connection, form: Form, table: str, size: int) -> AsyncIterator[tuple[int, list[bytes]]]:
     """All rows of a table from one consistent read, in batches of about `size` bytes of lines."""
     most = MAX_ROWS // max(1, len(form.computed))
-    rows = await RowText.open(conn, form, f"FROM {table}")
+    rows = await RowText.open(conn, form, f"FROM {table}", "table")
     while True:
         count, pieces = await _gather(rows, size, most)
         if rows.ended:

@@ -27,10 +27,17 @@ from segue.sql import Connection, quote
 
 _GTID = re.compile(r"(\d+)-(\d+)-(\d+)")
 _NO_SUCH_BINLOG, _NO_BINLOG = 1220, 1381
+_IDLE = 1.0
+"""Seconds after which a snapshot that does not come to the binlog's end is asked for its GTID."""
 
 
 def _last_of_domains(position: str) -> dict[int, int]:
     return {int(d): int(n) for d, _, n in _GTID.findall(position)}
+
+
+def _place(file: object, offset: object) -> tuple[int, int]:
+    """A place in the binlog as what can be compared: number of the file, bytes."""
+    return int(str(file).rpartition(".")[2]), int(str(offset))
 
 
 def _text(value: str) -> str:
@@ -147,19 +154,27 @@ class MariaDB(Flavour):
         return f"CAST({column} AS DOUBLE)"
 
     async def visible(self, conn: Connection, position: str, limit: float) -> bool:
-        # gtid_binlog_pos runs ahead of the engine's commit; a consistent snapshot knows its place in the binlog.
-        wanted, deadline = MariaGtid(position), time.monotonic() + limit
+        # gtid_binlog_pos runs ahead of the engine's commit; a consistent snapshot knows its place in the binlog. What
+        # was sent stands before the binlog's present end.
+        began = time.monotonic()
+        status = (await conn.query("SHOW MASTER STATUS"))[0]
+        end = _place(status["File"], status["Position"])
         while True:
             await conn.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             rows = await conn.query("SHOW STATUS LIKE 'binlog_snapshot_%'")
             await conn.query("ROLLBACK")
             at = {str(r["Variable_name"]).lower(): str(r["Value"]) for r in rows}
-            seen = await conn.value(
-                f"SELECT BINLOG_GTID_POS({quote(at['binlog_snapshot_file'])}, {int(at['binlog_snapshot_position'])})"
-            )
-            if seen is not None and MariaGtid(str(seen)).contains(wanted):
+            file, offset = at["binlog_snapshot_file"], at["binlog_snapshot_position"]
+            if _place(file, offset) >= end:
                 return True
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > min(_IDLE, limit / 2):
+                # The end can be an event of no transaction. The function reads the file from its beginning, and says
+                # NULL where that has an event larger than max_allowed_packet.
+                seen = await conn.value(f"SELECT BINLOG_GTID_POS({quote(file)}, {int(offset)})")
+                if seen is not None and MariaGtid(str(seen)).contains(MariaGtid(position)):
+                    return True
+            if waited > limit:
                 return False
             await asyncio.sleep(0.02)
 
