@@ -76,7 +76,7 @@ async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: b
         else:
             key = walk_key(both[0][table])
             assert key is not None
-            copied, lines = await read_chunk(source, made, name(*table), key.where(None, None), 1 << 30)
+            copied, lines = await read_chunk(source, made, name(*table), key.where(None, None), (1 << 30, 1 << 30))
             await load(target, made, lines, copied)
         return copied
     finally:
@@ -130,8 +130,13 @@ async def test_a_reader_that_waits_holds_little_and_a_chunk_has_a_limit(
             seen += count
         assert seen == 100
         with pytest.raises(TooLarge):
-            await read_chunk(conn, wide, "shop.wide", "a < 10", 5_000_000)
+            await read_chunk(conn, wide, "shop.wide", "a < 10", (50, 5_000_000))
         assert conn.closed
+        conn = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
+        with pytest.raises(TooLarge):
+            await read_chunk(conn, wide, "shop.wide", "a < 10", (9, 50_000_000))
+        conn = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
+        assert (await read_chunk(conn, wide, "shop.wide", "a < 10", (10, 50_000_000)))[0] == 10
     finally:
         await conn.close()
 

@@ -126,6 +126,32 @@ async def lose(one: Rig, what: str) -> None:
     server.start()  # in this thread: a server dies with the thread that started it
 
 
+PLACES = "0, 3000000000, 3000000400, 4611686018427387904, 18446744073709550000"
+
+
+@pytest.mark.parametrize("flavour", ["mysql"])
+async def test_integer_keys_with_gaps_and_crowds(rig: Make) -> None:
+    """All the numbers that a key can be, near each other and far apart, some of them negative."""
+    one = rig(rows=100)
+    tables = {"gaps": "BIGINT UNSIGNED", "signed": "BIGINT", "tiny": "TINYINT", "filled": "INT(9) UNSIGNED ZEROFILL"}
+    for name, kind in tables.items():
+        one.blue.sql(f"CREATE TABLE shop.{name} (id {kind} PRIMARY KEY, v VARCHAR(40), c INT AS (LENGTH(v))) ENGINE=InnoDB")
+    numbers = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count})"
+    for place in PLACES.split(", "):
+        one.blue.sql(f"INSERT INTO shop.gaps (id, v) {numbers.format(count=900)} SELECT {place} + n, 'gap' FROM s"
+                     " ON DUPLICATE KEY UPDATE v = 'twice'")  # fmt: skip
+    one.blue.sql(f"INSERT INTO shop.signed (id, v) {numbers.format(count=900)} SELECT n * n * n * 12000000000 - 9223372036854775807, 'far' FROM s")
+    one.blue.sql(f"INSERT INTO shop.signed (id, v) {numbers.format(count=900)} SELECT n, REPEAT('near', 9) FROM s")
+    one.blue.sql(f"INSERT INTO shop.tiny (id, v) {numbers.format(count=255)} SELECT n - 128, 'tiny' FROM s")
+    one.blue.sql(f"INSERT INTO shop.filled (id, v) {numbers.format(count=900)} SELECT n * 777, 'filled' FROM s")
+    await one.start()
+    await one.done()
+    await one.assert_equal()
+    for name in tables:
+        assert one.green.sql(f"CHECKSUM TABLE shop.{name}") == one.blue.sql(f"CHECKSUM TABLE shop.{name}")
+        assert one.green.sql(f"SELECT COUNT(*) FROM shop.{name}") == one.blue.sql(f"SELECT COUNT(*) FROM shop.{name}")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_killed_anywhere_it_goes_on(rig: Make, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def walk(chunks: list[Chunk]) -> Walk:
 
 async def drain(one: Walk, highs: list[Any]) -> list[tuple[Any, Any]]:
     """All chunks that are left, with the bounds that the source would give."""
-    async def bound(_conn: Any, _low: Any, _end: Any) -> Any:
+    async def bound(*_args: Any) -> Any:
         return highs.pop(0)
 
     async def source() -> None:

@@ -28,9 +28,6 @@ READ_LIMIT: Final = 600.0
 """Seconds that one statement of the copy may take."""
 PIECE: Final = 1 << 20
 """Bytes per packet of LOAD DATA, at most."""
-_GATHER: Final = 0.002
-"""Seconds for more to come after the first of it: a server sends 16 kB at a time, and each one awaited costs as much as
-making its lines."""
 _COM_QUERY: Final = 3
 _COLUMN: Final = re.compile(r"for column (?:'([^']+)'|(?:`[^`]*`\.)*`([^`]*)`)")
 _ANY_NUMBER: Final = 1 << 62
@@ -88,7 +85,6 @@ class RowText:
                     return rows, lines
                 if why == text.MORE:
                     await raw._fill_buffer(proto.length - proto.pos + 1)
-                    await asyncio.sleep(_GATHER)
                     continue
                 payload = (await raw.read_packet()).get_all_data()
                 if payload[0] != 0xFE or len(payload) >= 0xFFFFFF:
@@ -146,15 +142,17 @@ async def _gather(rows: RowText, size: int, most: int = _ANY_NUMBER) -> tuple[in
     return count, pieces
 
 
-async def read_chunk(conn: Connection, form: Form, table: str, where: str, most: int) -> tuple[int, list[bytes]]:
+async def read_chunk(
+    conn: Connection, form: Form, table: str, where: str, most: tuple[int, int]
+) -> tuple[int, list[bytes]]:
     """Number of rows, and their lines in pieces.
 
-    Raises TooLarge for several rows of `most` bytes or more together; the connection is cut then.
+    Raises TooLarge for more than `most[0]` rows, or several of `most[1]` bytes or more; the connection is cut then.
     """
     rows = await RowText.open(conn, form, f"FROM {table} WHERE {where}", "chunk")
-    count, pieces = await _gather(rows, most)
+    count, pieces = await _gather(rows, most[1], most[0] + 1)
     while not rows.ended:
-        if count > 1:
+        if count > 1:  # and there is more
             conn.abandon()
             raise TooLarge(table, count, sum(map(len, pieces)))
         found, further = await _gather(rows, 1)

@@ -105,7 +105,7 @@ class Walk:
                     await _settle(lane)
                     raise
         except TooLarge as told:
-            self._rows = max(1, told.rows * self._chunk_bytes // told.bytes)
+            self._rows = max(1, min(self._most, told.rows * self._chunk_bytes // told.bytes))
             chunk.large = True  # cut when it is taken again
         finally:
             self.under_way -= 1
@@ -116,7 +116,7 @@ class Walk:
         source, target = await lane.source(), await lane.target()
         where = self.key.where(chunk.low, chunk.high)
         most = sys.maxsize if chunk.whole else max(_LEAST, _MOST * self._chunk_bytes)
-        count, lines = await read_chunk(source, self.form, name(*self.table.name), where, most)
+        count, lines = await read_chunk(source, self.form, name(*self.table.name), where, (self._most, most))
         await target.query("START TRANSACTION")
         if count:
             await load(target, self.form, lines, count)
