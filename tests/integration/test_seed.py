@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.amount import WHOLE
+from tests.conftest import FLAVOURS
 from tests.integration.seedrig import Rig, churn, fill
 
 from lab import Deployment, Lab, Server
@@ -92,6 +94,8 @@ async def test_an_empty_target_is_filled_under_load(rig: Make) -> None:
             server.sql("DROP USER IF EXISTS kind@'%'")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", FLAVOURS if WHOLE else FLAVOURS[1:])
 async def test_rows_much_larger_than_the_others_are_cut_off_from_them(rig: Make) -> None:
     """What a chunk will have is guessed from the chunks before it; one of these rows takes two packets."""
     one = rig(rows=100)
