@@ -12,10 +12,12 @@ import pytest
 
 from lab import Server
 from segue.config import Endpoint
+from segue.copy import rows
 from segue.copy.keys import walk_key
 from segue.copy.lane import Lane
 from segue.copy.lines import Form, form
 from segue.copy.rows import TooLarge, load, read_chunk, stream_rows
+from segue.errors import ConnectionLost
 from segue.flavour import detect
 from segue.schema import Selection, TableMapping, read_tables
 from segue.sql import connect, name
@@ -141,6 +143,23 @@ async def test_a_reader_that_waits_holds_little_and_a_chunk_has_a_limit(
         assert (await read_chunk(conn, wide, "shop.wide", "a < 10", (10, 50_000_000)))[0] == 10
     finally:
         await conn.close()
+
+
+async def test_a_source_that_does_not_answer_is_given_up(
+    pairs: Callable[[str], tuple[Server, Server]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk keeps the stream out as long as it is read."""
+    blue = pairs("mysql")[0]
+    blue.sql("CREATE DATABASE shop")
+    blue.sql("CREATE TABLE shop.t (a INT)")
+    monkeypatch.setattr(rows, "READ_LIMIT", 0.3)
+    conn = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
+    with blue.connect() as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLES shop.t WRITE")
+        async with asyncio.timeout(20):
+            with pytest.raises(ConnectionLost, match="no answer within"):
+                await read_chunk(conn, Form("a", b"b", ""), "shop.t", "TRUE", (9, 9000))
+    assert conn.closed
 
 
 def _queued(sock: socket.socket) -> int:

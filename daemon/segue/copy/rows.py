@@ -62,12 +62,13 @@ class RowText:
         """
         self = cls(conn, form.kinds)
         with self._errors():
-            await self._raw._execute_command(_COM_QUERY, f"SELECT /* segue seed: {what} */ {form.fields} {clause}")
-            columns, _ = lenenc((await self._raw.read_packet()).get_all_data(), 0)
-            if columns != len(form.kinds):
-                raise ProtocolError(f"{columns} columns instead of {len(form.kinds)}")
-            for _ in range(columns if self._raw._deprecate_eof else columns + 1):
-                await self._raw.read_packet()
+            async with asyncio.timeout(READ_LIMIT):
+                await self._raw._execute_command(_COM_QUERY, f"SELECT /* segue seed: {what} */ {form.fields} {clause}")
+                columns, _ = lenenc((await self._raw.read_packet()).get_all_data(), 0)
+                if columns != len(form.kinds):
+                    raise ProtocolError(f"{columns} columns instead of {len(form.kinds)}")
+                for _ in range(columns if self._raw._deprecate_eof else columns + 1):
+                    await self._raw.read_packet()
         return self
 
     async def read(self, most: int = _ANY_NUMBER) -> tuple[int, bytes]:
@@ -115,6 +116,9 @@ class RowText:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except TimeoutError:
+            self._conn.abandon()
+            raise ConnectionLost(2013, f"no answer within {READ_LIMIT:g} s", where=self.where) from None
         except asyncio.CancelledError:
             self._conn.abandon()
             raise
