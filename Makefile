@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 FLAVOUR ?= mysql
 STAMP := $(VENV)/.installed
 export PYTHONPATH := scripts
+# Compiled once and beside the tree, also where the environment says otherwise: the tests start a thousand processes.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-unit lint types bench bench-apply bench-codec bench-proxy bench-pause bench-lag faults alternate lab clean cases campaign-ddl campaign-kill large

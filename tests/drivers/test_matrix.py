@@ -67,7 +67,7 @@ def test_sysbench(make_shop: Callable[..., Any], prepared: str) -> None:
             "--events=0", "--mysql-ssl=off", "--mysql-ignore-errors=1213,1205,1020", f"--db-ps-mode={prepared}", sysbench_script("oltp_read_write")]  # fmt: skip
     subprocess.run([*found.argv, *args, "prepare"], env=found.environment(), check=True, capture_output=True, timeout=60)
     shop.deployment.wait_for(lambda s: s["replication"]["state"] == "streaming")
-    run = subprocess.Popen([*found.argv, "--time=12", *args, "run"], env=found.environment(), text=True,
+    run = subprocess.Popen([*found.argv, "--time=7", *args, "run"], env=found.environment(), text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
     shop.deployment.wait_for(lambda s: s["proxy"]["clients"] >= 8)
     for _ in range(SWITCHOVERS):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.amount import WHOLE
+from tests.conftest import FLAVOURS
 
 import workload
 from lab.deployment import APP_PASSWORD
@@ -173,6 +174,8 @@ def test_a_child_that_starts_slowly_is_waited_for(make_shop: Callable[..., Any])
     assert status["replication"]["details"]["pid"] == slow
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", FLAVOURS if WHOLE else FLAVOURS[:1])
 def test_a_child_that_hangs_is_replaced(make_shop: Callable[..., Any], flavour: str) -> None:
     """Stopped for good: nobody asks them for anything, and both are ended and started again all the same."""
     shop = make_shop(flavour)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pymysql
 import pytest
+from tests.amount import WHOLE
+from tests.conftest import FLAVOURS
 
 import ddl_campaign
 import workload
@@ -295,7 +297,11 @@ EXCHANGES = {
 }
 
 
-@pytest.mark.parametrize("begun", ["done", "not done"])
+EVERY = [(f, b) for b in ("done", "not done") for f in FLAVOURS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flavour", "begun"), EVERY if WHOLE else [EVERY[0], EVERY[3]])
 def test_killed_while_tables_are_exchanged(make_shop: Callable[..., Any], flavour: str, begun: str) -> None:
     """Of the same definition and with the same names before and behind: only the tables themselves tell whether it
     has happened. The target is left by a replicator that died between the statement and its note, and before it."""

@@ -1,8 +1,10 @@
-"""The `segue` command. Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 daemon not reachable."""
+"""The `segue` command. Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 daemon not reachable.
+
+What only some commands need is imported where it is used: a command that asks the daemon has answered by then.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -11,14 +13,11 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.live import Live
 
 from segue import __version__
-from segue.admin import comparing, views
+from segue.admin import views
 from segue.admin.client import NotRunning, ask
-from segue.config import load
 from segue.errors import SegueError
-from segue.log import configure
 
 app = typer.Typer(
     name="segue", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -44,6 +43,8 @@ def _socket(config: Path | None, path: Path | None) -> Path:
         return path
     if config is None:
         raise UsageError("give -c FILE or --socket PATH", mend="For example: segue status -c /etc/segue/segue.toml")
+    from segue.config import load
+
     return load(config).admin.socket
 
 
@@ -93,6 +94,8 @@ def status(
     if json:
         _print_json(value)
     elif watch:
+        from rich.live import Live
+
         with Live(views.status(value), console=out, refresh_per_second=4) as live:
             while True:
                 time.sleep(1.0)
@@ -107,6 +110,8 @@ def check(config: ConfigOption = None, socket: SocketOption = None, json: JsonOp
     if socket is not None:
         found = ask(socket, "check")
     elif config is not None:
+        import asyncio
+
         found = asyncio.run(_check_here(config))
     else:
         raise UsageError("give -c FILE or --socket PATH")
@@ -122,10 +127,13 @@ def check(config: ConfigOption = None, socket: SocketOption = None, json: JsonOp
 
 async def _check_here(path: Path) -> dict[str, Any]:
     """Guardrails without a daemon: before the first start, or beside one."""
+    from segue.config import load
+    from segue.log import configure
     from segue.roles import Roles
     from segue.switchover import guardrails
     from segue.switchover.server import Server
 
+    configure(process="cli", level="warning")
     config = load(path)
     roles = Roles.of(config, _active_label(config.admin.socket))
     source, target = Server(roles.active), Server(roles.standby)
@@ -249,6 +257,8 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Copy rows that differ from the active side.")] = False,
 ) -> None:  # fmt: skip
     """Compare every row of both sides while they are in use; exit code 0 when they are equal, else 1."""
+    from segue.admin import comparing
+
     with comparing.bar(err, shown=not json and err.is_terminal) as show:
         value = ask(_socket(config, socket), "verify", {"tables": table or [], "repair": repair}, show)
     if json:
@@ -268,7 +278,6 @@ def _show(value: dict[str, Any], text: str, *, json: bool) -> None:
 
 def main() -> None:
     """The console script."""
-    configure(process="cli", level="warning")
     json = "--json" in sys.argv
     try:
         app(standalone_mode=True)
