@@ -52,6 +52,8 @@ class Connection:
     def __init__(self, raw: Any, where: str) -> None:
         self._raw = raw
         self._turn = asyncio.Lock()
+        self._prepared: tuple[str, Any] | None = None
+        self._packet_limit = 0
         self.where = where
 
     @property
@@ -117,6 +119,25 @@ class Connection:
         async with self._turn:
             results = await self._run(sql, timeout, 1, _rows)
             return results[0], int(self._raw._result.warning_count or 0)
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether a prepared statement can be given many rows of parameters at once (MariaDB)."""
+        return bool(self._raw._bulk_supported)
+
+    async def prepared(self, sql: str) -> int:
+        """The server's number of this statement. The one that was asked for last is kept, and only that."""
+        if self._prepared is None or self._prepared[0] != sql:
+            before, self._prepared = self._prepared, None
+            if before is not None:
+                await before[1].close()
+            self._prepared = (sql, await self._raw.prepare(sql))
+        return int(self._prepared[1]._statement_id)
+
+    async def packet_limit(self) -> int:
+        """The server's max_allowed_packet for this connection, in bytes."""
+        self._packet_limit = self._packet_limit or int(await self.value("SELECT @@SESSION.max_allowed_packet"))
+        return self._packet_limit
 
     @property
     def raw(self) -> Any:

@@ -16,8 +16,9 @@ from segue.copy import rows
 from segue.copy.keys import walk_key
 from segue.copy.lane import Lane
 from segue.copy.lines import Form, form
-from segue.copy.rows import TooLarge, load, read_chunk, stream_rows
-from segue.errors import ConnectionLost
+from segue.copy.load import load
+from segue.copy.rows import TooLarge, read_chunk, stream_rows
+from segue.errors import ConnectionLost, ServerError
 from segue.flavour import detect
 from segue.schema import Selection, TableMapping, read_tables
 from segue.sql import connect, name
@@ -62,14 +63,14 @@ def lane_between(blue: Server, green: Server) -> Lane:
     return Lane(0, ends[0], ends[1], "test", binlog=True)
 
 
-async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: bool) -> int:
+async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: bool, arrays: bool) -> int:
     """The table's rows over one lane; how many."""
     lane = lane_between(blue, green)
     plain = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
     try:
         source, target = await lane.source(), await lane.target()
         both = [await read_tables(c, Selection([table[0]])) for c in (plain, target)]
-        made = form(TableMapping(table, table), both[0][table], both[1][table], replace=not stream)
+        made = form(TableMapping(table, table), both[0][table], both[1][table], replace=not stream, arrays=arrays and target.takes_arrays)
         copied = 0
         if stream:
             async for count, lines in stream_rows(source, made, name(*table), 1000):
@@ -86,9 +87,12 @@ async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: b
         await plain.close()
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("flavour", "stream", "arrays"),
+    [("mysql", False, False), ("mysql", True, False), ("mariadb", False, False), ("mariadb", False, True), ("mariadb", True, True)],
+)
 async def test_every_type_arrives_as_it_is(
-    pairs: Callable[[str], tuple[Server, Server]], flavour: str, *, stream: bool
+    pairs: Callable[[str], tuple[Server, Server]], flavour: str, *, stream: bool, arrays: bool
 ) -> None:
     blue, green = pairs(flavour)
     local = green.sql("SELECT @@GLOBAL.local_infile")[0][0]
@@ -99,12 +103,45 @@ async def test_every_type_arrives_as_it_is(
             server.sql(KINDS)
         fill(blue, ROWS)
         wanted = blue.sql("SELECT COUNT(*) FROM shop.kinds")[0][0]
-        assert await copy(blue, green, ("shop", "kinds"), stream=stream) == wanted
+        assert await copy(blue, green, ("shop", "kinds"), stream=stream, arrays=arrays) == wanted
         assert green.sql("CHECKSUM TABLE shop.kinds") == blue.sql("CHECKSUM TABLE shop.kinds")
         bits = "SELECT id, HEX(v), HEX(o), f, g, z, HEX(w), y, HEX(`od``d name,`) FROM shop.kinds ORDER BY id"
         assert green.sql(bits) == blue.sql(bits)
     finally:
         green.sql(f"SET GLOBAL local_infile = {local}")
+
+
+async def test_arrays_pass_rows_of_any_size_and_no_value_that_does_not_fit(pairs: Callable[[str], tuple[Server, Server]]) -> None:
+    """Packets end between rows, a row larger than the target's largest packet goes by LOAD DATA, and nothing is cut."""
+    blue, green = pairs("mariadb")
+    limit = green.sql("SELECT @@GLOBAL.max_allowed_packet")[0][0]
+    blue.sql("CREATE DATABASE shop")
+    blue.sql("CREATE TABLE shop.t (id INT PRIMARY KEY, v LONGTEXT, `what?` VARCHAR(9)) ENGINE=InnoDB CHARSET utf8mb4")
+    blue.sql("INSERT INTO shop.t SELECT seq, NULL, seq FROM shop.seq_1_to_3000")
+    sizes = (0, 250, 251, 65535, 65536, 900_000, 1_048_000, 1_049_000, 3_000_000, 70_000, 5)
+    for n, size in enumerate(sizes):
+        blue.sql(f"UPDATE shop.t SET v = REPEAT('\\'', {size}) WHERE id = {n * 200 + 1}")
+    blue.sql("UPDATE shop.t SET v = REPEAT('x', 8000) WHERE id % 7 = 0")
+    green.sql("CREATE DATABASE shop")
+    green.sql("SET GLOBAL max_allowed_packet = 2097152")
+    try:
+        for stream in (False, True):
+            green.sql("CREATE OR REPLACE TABLE shop.t (id INT PRIMARY KEY, v LONGTEXT, `what?` VARCHAR(9)) ENGINE=InnoDB CHARSET utf8mb4")
+            assert await copy(blue, green, ("shop", "t"), stream=stream, arrays=True) == 3000
+            assert green.sql("CHECKSUM TABLE shop.t") == blue.sql("CHECKSUM TABLE shop.t")
+        again = await copy(blue, green, ("shop", "t"), stream=False, arrays=True)  # each row in another's place
+        assert again == 3000
+        for column in ("v MEDIUMTEXT", "v VARCHAR(7999)", "v LONGTEXT CHARACTER SET ascii", "v INT", "v LONGTEXT NOT NULL"):
+            blue.sql("UPDATE shop.t SET v = 'é' WHERE id = 1 AND v = ''")
+            green.sql(f"CREATE OR REPLACE TABLE shop.t (id INT PRIMARY KEY, {column}, `what?` VARCHAR(9)) ENGINE=InnoDB")
+            if "MEDIUM" in column:
+                await copy(blue, green, ("shop", "t"), stream=False, arrays=True)
+                assert green.sql("SELECT SUM(CRC32(v)) FROM shop.t") == blue.sql("SELECT SUM(CRC32(v)) FROM shop.t")
+                continue
+            with pytest.raises(ServerError, match=r"too long|Incorrect|Cannot convert|cannot be null"):
+                await copy(blue, green, ("shop", "t"), stream=False, arrays=True)
+    finally:
+        green.sql(f"SET GLOBAL max_allowed_packet = {limit}")
 
 
 async def test_a_reader_that_waits_holds_little_and_a_chunk_has_a_limit(

@@ -86,6 +86,20 @@ def test_a_row_that_does_not_fill_its_packet_is_refused() -> None:
     assert text.line(b"\xfe" + (3).to_bytes(8, "little") + b"a'b", b"q") == b"'a\\'b'\n"
 
 
+@pytest.mark.parametrize("lines", TWINS)
+def test_parameters_by_hand(lines: object) -> None:
+    data = packets(row(b"1", None, b"it's"), row(b"", None, b"\\" * 300), END, seq=7)
+    wanted = b"\0\x011" + b"\1" + b"\0\x04it's" + b"\0\0" + b"\1" + b"\0\xfc\x2c\x01" + b"\\" * 300
+    assert lines(data, 0, len(data), 7, b"ppp", EVERY) == (len(data) - 9, 9, 2, wanted, text.OTHER)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("lines", TWINS)
+def test_a_row_that_is_no_row_gives_no_parameters(lines: object) -> None:
+    for payload, kinds in ((b"\x01a\x01b", b"p"), (b"\x01a", b"pp"), (b"\x05a", b"p"), (b"\xfc\x05", b"p"), (b"\x01a\xff", b"pp")):
+        data = packets(payload)
+        assert lines(data, 0, len(data), 0, kinds, EVERY) == (0, 0, 0, b"", text.OTHER)  # type: ignore[operator]
+
+
 values = st.one_of(
     st.none(), st.binary(max_size=40), st.text("'\\,\nN0x", max_size=30).map(str.encode),
     st.integers(0, 70_000).map(lambda n: (b"0123456789'\\" * (n // 12 + 1))[:n]),
@@ -115,9 +129,20 @@ def test_what_is_written_is_what_was_there(rows: list[list[bytes | None]], data:
         assert cursor == len(out)
 
 
+@given(st.integers(1, 6).flatmap(lambda n: st.lists(st.lists(values, min_size=n, max_size=n), min_size=1, max_size=5)))
+def test_parameters_are_taken_apart_into_the_rows_they_were_made_of(rows: list[list[bytes | None]]) -> None:
+    columns, payloads = len(rows[0]), [row(*r) for r in rows]
+    stream = packets(*payloads, END)
+    arrays = {lines(stream, 0, len(stream), 0, b"p" * columns, EVERY)[3] for lines in TWINS}
+    assert len(arrays) == 1
+    array = arrays.pop()
+    assert list(text.rows_of(array, columns)) == payloads
+    assert b"".join(text.line(p, b"p" * columns) for p in payloads) == array
+
+
 @given(
     st.lists(st.one_of(st.lists(values, max_size=4).map(lambda r: row(*r)), st.binary(max_size=12)), max_size=6),
-    st.binary(max_size=4).map(lambda b: bytes(b"bq"[x & 1] for x in b)), st.integers(0, 255), st.data(),
+    st.binary(max_size=4).map(lambda b: bytes(b"bq"[x & 1] for x in b) if b[:1] > b"@" else b"p" * len(b)), st.integers(0, 255), st.data(),
 )  # fmt: skip
 def test_both_twins_say_the_same_of_anything(payloads: list[bytes], kinds: bytes, seq: int, data: st.DataObject) -> None:
     stream = packets(*payloads, seq=seq)

@@ -1,10 +1,10 @@
-/* Rows of a text result set into the lines that LOAD DATA reads, a buffer at a time.
+/* Rows of a text result set into what the target reads, a buffer at a time: LOAD DATA's lines, or arrays of parameters.
  *
  * `lines` takes what has arrived of a result set's row packets and makes one line of each whole row. It stops at the
  * first packet that is not a plain row (the end, an error, a row of 16 MB or more, one out of order or malformed) and
  * leaves that to Python. Its twin is in text.py; tests/unit/test_copy_text.py holds both against each other.
  * Formats: MySQL Source Code Documentation, "Text Resultset Row"; MySQL Reference Manual, "LOAD DATA Statement",
- * field and line handling.
+ * field and line handling; MariaDB documentation, "COM_STMT_BULK_EXECUTE".
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { MORE = 0, OTHER = 1, FULL = 2 }; /* twins in text.py */
+enum { GIVEN = 0, IS_NULL = 1 };        /* what comes before each parameter */
 #define LARGE 0xFFFFFF                  /* length of a packet that another one continues */
 
 /* Whether one of eight bytes is ' or \ (a zero byte in x ^ pattern; Warren, Hacker's Delight, 6-1). */
@@ -43,15 +44,22 @@ static unsigned char *quoted(unsigned char *out, const unsigned char *in, size_t
     return out;
 }
 
-/* One row's line; NULL where its fields do not fill it exactly. `out` has room for 2 * size + 5 * columns. */
+/* One row: a line, or with kinds 'p' its parameters; NULL where its fields do not fill it exactly.
+ * `out` has room for 2 * size + 5 * columns. */
 static unsigned char *line(unsigned char *out, const unsigned char *in, size_t size, const char *kinds, size_t columns)
 {
     const unsigned char *end = in + size;
+    int parameters = columns && kinds[0] == 'p';
     for (size_t i = 0; i < columns; i++) {
-        if (i) *out++ = ',';
+        if (i && !parameters) *out++ = ',';
         if (in == end) return NULL;
+        const unsigned char *begin = in;
         size_t n = *in++, head = n == 0xFC ? 2 : n == 0xFD ? 3 : 0;
         if (n == 0xFB) {
+            if (parameters) {
+                *out++ = IS_NULL;
+                continue;
+            }
             memcpy(out, "NULL", 4);
             out += 4;
             continue;
@@ -62,7 +70,11 @@ static unsigned char *line(unsigned char *out, const unsigned char *in, size_t s
             in += head;
         }
         if ((size_t)(end - in) < n) return NULL;
-        if (kinds[i] == 'b') {
+        if (parameters) {
+            *out++ = GIVEN;
+            memcpy(out, begin, (size_t)(in - begin) + n);
+            out += (size_t)(in - begin) + n;
+        } else if (kinds[i] == 'b') {
             memcpy(out, in, n);
             out += n;
         } else {
@@ -71,7 +83,7 @@ static unsigned char *line(unsigned char *out, const unsigned char *in, size_t s
         in += n;
     }
     if (in != end) return NULL;
-    *out++ = '\n';
+    if (!parameters) *out++ = '\n';
     return out;
 }
 
@@ -133,7 +145,7 @@ static PyMethodDef functions[] = {
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, .m_name = "segue.copy._text", .m_doc = "Rows as LOAD DATA's lines, compiled.", .m_size = -1,
+    PyModuleDef_HEAD_INIT, .m_name = "segue.copy._text", .m_doc = "Rows as the target reads them, compiled.", .m_size = -1,
     .m_methods = functions,
 };
 

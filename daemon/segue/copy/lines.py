@@ -1,7 +1,8 @@
-"""How one table's rows are read and written: what to select, and the LOAD DATA that takes it. Pure.
+"""How one table's rows are read and written: what to select, and the statement that takes it. Pure.
 
 Columns travel in the bytes of the target's character set, as the text protocol has them; `text` makes LOAD DATA's lines
-of them. Measured in docs/seeding.md: the same text made by the source itself costs it more than twice a plain read.
+of them, or arrays of parameters where the target takes those. Measured in docs/seeding.md: the same text made by the
+source itself costs it more than twice a plain read, and taking lines apart costs MariaDB more than arrays.
 
 Sessions: the source's with `SOURCE_SESSION`, the target's with `TARGET_SESSION`.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from segue.copy.keys import base_type
+from segue.copy.text import PARAMETER
 from segue.schema.catalogue import Column, Table
 from segue.schema.mapping import TableMapping
 from segue.sql import name, quote
@@ -49,35 +51,54 @@ class Form:
     """How `text` writes each of them."""
     load: str
     """The LOAD DATA statement; the file's name in it means nothing."""
+    insert: str = ""
+    """The statement that takes them as arrays of parameters, if the target does."""
     computed: frozenset[str] = frozenset()
     """Columns of either side, lower case, that a server computes: what it has to say about their values is no matter."""
 
+    @property
+    def wire(self) -> bytes:
+        """How `text` writes each of them for the statement that is used."""
+        return bytes((PARAMETER,)) * len(self.kinds) if self.insert else self.kinds
 
-def form(mapping: TableMapping, source: Table, target: Table, *, replace: bool) -> Form:
-    """For two definitions under their mapping. With `replace` rows that are there already are overwritten.
+
+def form(mapping: TableMapping, source: Table, target: Table, *, replace: bool, arrays: bool) -> Form:
+    """For two definitions under their mapping. With `replace` rows that are there already are overwritten;
+    with `arrays` the target takes arrays of parameters.
 
     Raises ValueError naming a column whose type is not known.
     """
     fields, kinds, places, sets = [], bytearray(), [], []
+    columns, values = [], []
     for number, pair in enumerate(mapping.match(source, target).pairs):
         if pair.target.generated:
             continue
         field, kind = _field(pair.source, pair.target)
         fields.append(field)
         kinds += kind
-        place, assignment = _place(pair.target, number)
-        places.append(place)
-        sets += assignment
+        column, value = name(pair.target.name), _value(pair.target)
+        columns.append(column)
+        values.append(value.format("?"))
+        places.append(column if value == "{}" else f"@v{number}")
+        if value != "{}":
+            sets.append(f"{column} = {value.format(f'@v{number}')}")
     here = {p.target.name.lower() for p in mapping.match(source, target).pairs}
-    sets += [f"{name(c)} = {quote(v)}" for c, v in mapping.defaults.items() if c not in here]
+    for default, constant in mapping.defaults.items():
+        if default not in here:
+            sets.append(f"{name(default)} = {quote(constant)}")
+            columns.append(name(default))
+            values.append(quote(constant))
     tail = f" SET {', '.join(sets)}" if sets else ""
     load = (
         f"LOAD DATA LOCAL INFILE 'chunk' {'REPLACE ' if replace else ''}INTO TABLE {name(*mapping.target)}"
         " CHARACTER SET binary FIELDS TERMINATED BY ',' ENCLOSED BY '\\'' ESCAPED BY '\\\\'"
         f" LINES TERMINATED BY '\\n' ({', '.join(places)}){tail}"
     )
+    insert = (
+        f"{'REPLACE' if replace else 'INSERT'} INTO {name(*mapping.target)} ({', '.join(columns)}) VALUES ({', '.join(values)})"
+    )
     computed = {c.name.lower() for c in (*source.columns, *target.columns) if c.generated}
-    return Form(", ".join(fields), bytes(kinds), load, frozenset(computed))
+    return Form(", ".join(fields), bytes(kinds), load, insert if arrays and kinds else "", frozenset(computed))
 
 
 def _field(source: Column, target: Column) -> tuple[str, bytes]:
@@ -106,12 +127,12 @@ def _field(source: Column, target: Column) -> tuple[str, bytes]:
     raise ValueError(f"{source.name} is {source.type}, a type that is not known")
 
 
-def _place(target: Column, number: int) -> tuple[str, list[str]]:
-    """The column or variable that a field goes to, and the assignment that a variable needs."""
-    kind, column = base_type(target), name(target.name)
+def _value(target: Column) -> str:
+    """What a column is given of the field that is its own: {}."""
+    kind = base_type(target)
     if kind == "bit":
-        return f"@v{number}", [f"{column} = CAST(@v{number} AS UNSIGNED)"]
+        return "CAST({} AS UNSIGNED)"
     if kind == "json":
         # A JSON column refuses strings of character set binary.
-        return f"@v{number}", [f"{column} = CONVERT(@v{number} USING utf8mb4)"]
-    return column, []
+        return "CONVERT({} USING utf8mb4)"
+    return "{}"

@@ -1,6 +1,6 @@
-"""Rows out of a source, as text, and into a target.
+"""Rows out of a source, in the form that the target takes (`load`).
 
-The text is made of the row packets as they arrive (`text`), so it is between a server's sockets that rows live here, and
+It is made of the row packets as they arrive (`text`), so it is between a server's sockets that rows live here, and
 nothing is made of a single one. For that the driver's receive buffer is read directly; what is no plain row goes through
 the driver.
 """
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final, Self
 
 from asyncmy import errors as driver_errors
 
 from segue.copy import text
-from segue.copy.lines import MOST_WARNINGS, Form
+from segue.copy.lines import Form
+from segue.copy.load import READ_LIMIT, warnings
 from segue.errors import ConnectionLost, SegueError, ServerError
 from segue.sql import Connection
 from segue.wire.constants import ProtocolError
@@ -24,12 +24,7 @@ from segue.wire.framing import lenenc
 
 MAX_ROWS: Final = 60_000
 """In one commit: a note about each must be less than the server keeps."""
-READ_LIMIT: Final = 600.0
-"""Seconds that one statement of the copy may take."""
-PIECE: Final = 1 << 20
-"""Bytes per packet of LOAD DATA, at most."""
 _COM_QUERY: Final = 3
-_COLUMN: Final = re.compile(r"for column (?:'([^']+)'|(?:`[^`]*`\.)*`([^`]*)`)")
 _ANY_NUMBER: Final = 1 << 62
 
 
@@ -43,7 +38,7 @@ class TooLarge(SegueError):  # noqa: N818 - names what happened
 
 
 class RowText:
-    """The rows of one SELECT, as lines. Nothing else may use the connection until the end."""
+    """The rows of one SELECT, as `text` writes them. Nothing else may use the connection until the end."""
 
     def __init__(self, conn: Connection, kinds: bytes) -> None:
         self._conn = conn
@@ -60,7 +55,7 @@ class RowText:
 
         Raises ServerError, ConnectionLost.
         """
-        self = cls(conn, form.kinds)
+        self = cls(conn, form.wire)
         with self._errors():
             async with asyncio.timeout(READ_LIMIT):
                 await self._raw._execute_command(_COM_QUERY, f"SELECT /* segue seed: {what} */ {form.fields} {clause}")
@@ -183,65 +178,6 @@ async def stream_rows(conn: Connection, form: Form, table: str, size: int) -> As
 
 async def _nothing_said(conn: Connection, form: Form, table: str, number: int) -> None:
     """Raises ServerError when the source has something to say about a value that it gave."""
-    found = await _warnings(conn, form) if number else []
+    found = await warnings(conn, form) if number else []
     if found:
         raise ServerError(0, f"{table} cannot be read as it is: {found[0][1]} ({found[0][0]})", where=conn.where)
-
-
-async def load(conn: Connection, form: Form, lines: Sequence[bytes], count: int) -> None:
-    """Give pieces of whole lines to LOAD DATA inside the present transaction.
-
-    Raises ServerError when the target refuses, or has anything to say about a value: LOCAL turns errors about
-    values into warnings, and a warning here is a row that is not what it was.
-    """
-    raw: Any = conn.raw
-    try:
-        async with asyncio.timeout(READ_LIMIT):
-            await raw._execute_command(_COM_QUERY, form.load)
-            packet = await raw.read_packet()
-            if not packet.is_load_local_packet():
-                raise ServerError(0, "it did not ask for the rows of LOAD DATA", where=conn.where)
-            for piece in lines:
-                for at in range(0, len(piece), PIECE):
-                    raw.write_packet(piece[at : at + PIECE])
-                    await raw._proto.drain()
-            raw.write_packet(b"")
-            answer = await raw.read_packet()
-    except TimeoutError:
-        conn.abandon()
-        raise ConnectionLost(2013, f"LOAD DATA did not end within {READ_LIMIT:g} s", where=conn.where) from None
-    except asyncio.CancelledError:
-        conn.abandon()
-        raise
-    except (driver_errors.MySQLError, OSError, EOFError) as error:
-        raise conn.translate(error) from None
-    told = answer.get_all_data()
-    found = [] if told.endswith(b"Warnings: 0") else await _warnings(conn, form)
-    _judge(told, count, conn.where, f"{found[0][1]} ({found[0][0]})" if found else "")
-
-
-async def _warnings(conn: Connection, form: Form) -> list[tuple[int, str]]:
-    """Code and text of what the server has to say of the last statement, but for columns that it computes itself.
-
-    Raises ServerError when there is more than it keeps: then what is not known could be a row that is not what it was.
-    """
-    rows = await conn.query(f"SHOW WARNINGS LIMIT {MOST_WARNINGS}")
-    if len(rows) >= MOST_WARNINGS:
-        raise ServerError(0, f"more than {MOST_WARNINGS} warnings about one chunk", where=conn.where,
-                          mend="Make seed.chunk_bytes smaller")  # fmt: skip
-    found = [(int(r["Code"]), _text(r["Message"])) for r in rows]
-    return [w for w in found if (at := _COLUMN.search(w[1])) is None or (at[1] or at[2]).lower() not in form.computed]
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _judge(ok: bytes, count: int, where: str, warning: str) -> None:
-    """The OK packet's text counts records, deleted, skipped and warnings; it must be all rows and no word more."""
-    text = ok[ok.find(b"Records: ") :].decode("utf-8", "replace") if b"Records: " in ok else ""
-    if warning:
-        raise ServerError(0, f"a row of the copy does not fit there: {warning}", where=where,
-                          mend="Is the column there able to hold what the source's holds?")  # fmt: skip
-    if not text.startswith(f"Records: {count} ") or "Skipped: 0 " not in text:
-        raise ServerError(0, f"{count} rows were sent and it answers '{text}'", where=where)

@@ -12,8 +12,9 @@ from segue.copy.gate import Gate
 from segue.copy.keys import Bound, WalkKey
 from segue.copy.lane import Lane
 from segue.copy.lines import Form
+from segue.copy.load import load
 from segue.copy.record import Chunk, TableRecord
-from segue.copy.rows import MAX_ROWS, TooLarge, load, read_chunk
+from segue.copy.rows import MAX_ROWS, TooLarge, read_chunk
 from segue.errors import ConnectionLost, SegueError
 from segue.sql import Connection, name
 

@@ -16,8 +16,9 @@ from segue.config import Endpoint
 from segue.copy import record
 from segue.copy.lane import Lane
 from segue.copy.lines import SOURCE_SESSION, Form
+from segue.copy.load import load
 from segue.copy.record import TableRecord
-from segue.copy.rows import load, stream_rows
+from segue.copy.rows import stream_rows
 from segue.errors import ServerError
 from segue.flavour import Flavour
 from segue.log import get_logger

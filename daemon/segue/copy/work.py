@@ -229,9 +229,10 @@ class Work:
     async def _form(self, lane: Lane, table: TableRecord, *, replace: bool) -> Form:
         mapping = self.terms.mapping.table(*table.name)
         here = await read_tables(self._source, Selection([table.name[0]]), {table.name[0]})
-        there = await read_tables(await lane.target(), Selection([mapping.target[0]]), {mapping.target[0]})
+        target = await lane.target()
+        there = await read_tables(target, Selection([mapping.target[0]]), {mapping.target[0]})
         try:
-            return form(mapping, here[table.name], there[mapping.target], replace=replace)
+            return form(mapping, here[table.name], there[mapping.target], replace=replace, arrays=target.takes_arrays)
         except KeyError:
             raise Refused(f"{table.full_name} is gone, here or there", mend="segue seed --cancel, then again") from None
         except ValueError as error:
