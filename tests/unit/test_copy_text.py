@@ -87,6 +87,18 @@ def test_a_row_that_does_not_fill_its_packet_is_refused() -> None:
 
 
 @pytest.mark.parametrize("lines", TWINS)
+@pytest.mark.parametrize("kinds", [b"qq", b"pp"])
+def test_what_is_made_at_once_has_a_limit(lines: object, kinds: bytes) -> None:
+    """However much has arrived: what goes into one packet is put together of pieces, not cut out of them."""
+    data = packets(*[row(b"x" * 1000, None)] * 2000, END)
+    at, seq, rows, out, why = lines(data, 0, len(data), 0, kinds, EVERY)  # type: ignore[operator]
+    assert (text.ENOUGH, why) <= (len(out), text.FULL)
+    assert len(out) < text.ENOUGH + 1100
+    assert seq == rows & 0xFF
+    assert 400 < lines(data, at, len(data), seq, kinds, EVERY)[2] < 600  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("lines", TWINS)
 def test_parameters_by_hand(lines: object) -> None:
     data = packets(row(b"1", None, b"it's"), row(b"", None, b"\\" * 300), END, seq=7)
     wanted = b"\0\x011" + b"\1" + b"\0\x04it's" + b"\0\0" + b"\1" + b"\0\xfc\x2c\x01" + b"\\" * 300

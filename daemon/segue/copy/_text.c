@@ -14,6 +14,7 @@
 enum { MORE = 0, OTHER = 1, FULL = 2 }; /* twins in text.py */
 enum { GIVEN = 0, IS_NULL = 1 };        /* what comes before each parameter */
 #define LARGE 0xFFFFFF                  /* length of a packet that another one continues */
+#define ENOUGH (1 << 19)                /* bytes that are made at once, twin in text.py */
 
 /* Whether one of eight bytes is ' or \ (a zero byte in x ^ pattern; Warren, Hacker's Delight, 6-1). */
 static inline int special(uint64_t word)
@@ -105,7 +106,7 @@ static PyObject *py_lines(PyObject *module, PyObject *args)
     PyObject *text = PyBytes_FromStringAndSize(NULL, room);
     while (text && end - in >= 4) {
         Py_ssize_t size = in[0] | (Py_ssize_t)in[1] << 8 | (Py_ssize_t)in[2] << 16;
-        if (rows == most) {
+        if (rows == most || used >= ENOUGH) {
             why = FULL;
             break;
         }

@@ -27,7 +27,9 @@ MORE: Final = 0
 OTHER: Final = 1
 """The next packet is not a plain row: the end, an error, a row of 16 MB or more, or nonsense."""
 FULL: Final = 2
-"""As many rows as were asked for, and there is more."""
+"""As many rows as were asked for, or ENOUGH bytes, and there is more."""
+ENOUGH: Final = 1 << 19
+"""Bytes that are made at once, and one row: what goes out in one packet is put together of that."""
 BARE: Final = ord("b")
 """In `kinds`, a byte per column: the value is written as it is. Any other byte: between quotes."""
 PARAMETER: Final = ord("p")
@@ -99,11 +101,11 @@ def pure_lines(  # noqa: PLR0917 - the compiled twin takes no names
     if not 0 <= start <= stop <= len(buffer):
         raise ValueError("start and stop are not inside the buffer")
     out: list[bytes] = []
-    why = MORE
+    why, made = MORE, 0
     with memoryview(buffer) as view:
         while stop - start >= 4:
             size = view[start] | view[start + 1] << 8 | view[start + 2] << 16
-            if len(out) == most:
+            if len(out) == most or made >= ENOUGH:
                 why = FULL
                 break
             if view[start + 3] != seq or not size or size == _LARGE:
@@ -120,6 +122,7 @@ def pure_lines(  # noqa: PLR0917 - the compiled twin takes no names
             except ValueError:
                 why = OTHER
                 break
+            made += len(out[-1])
             start += 4 + size
             seq = (seq + 1) & 0xFF
     return start, seq, len(out), b"".join(out), why

@@ -152,7 +152,9 @@ class Work:
                 await self._whole_job(lane)
                 continue
             if self._ready:
-                table = self._ready.pop(0)
+                # The largest first: what is left for the end, when other lanes have nothing more, is short then.
+                table = max(self._ready, key=lambda t: t.bytes)
+                self._ready.remove(table)
                 await self._make_keys(lane, table)
                 continue
             try:
