@@ -20,6 +20,7 @@ from segue.errors import ConfigError, ConnectionLost, ServerError
 
 T = TypeVar("T")
 CLIENT_FOUND_ROWS = 0x2
+_PREPARED = 12
 _LOST = frozenset({1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
 
 
@@ -52,7 +53,7 @@ class Connection:
     def __init__(self, raw: Any, where: str) -> None:
         self._raw = raw
         self._turn = asyncio.Lock()
-        self._prepared: tuple[str, Any] | None = None
+        self._prepared: dict[str, Any] = {}
         self._packet_limit = 0
         self.where = where
 
@@ -126,13 +127,14 @@ class Connection:
         return bool(self._raw._bulk_supported)
 
     async def prepared(self, sql: str) -> int:
-        """The server's number of this statement. The one that was asked for last is kept, and only that."""
-        if self._prepared is None or self._prepared[0] != sql:
-            before, self._prepared = self._prepared, None
-            if before is not None:
-                await before[1].close()
-            self._prepared = (sql, await self._raw.prepare(sql))
-        return int(self._prepared[1]._statement_id)
+        """The server's number of this statement. Those that were asked for last are kept, a dozen of them."""
+        statement = self._prepared.pop(sql, None)
+        if statement is None:
+            if len(self._prepared) >= _PREPARED:
+                await self._prepared.pop(next(iter(self._prepared))).close()
+            statement = await self._raw.prepare(sql)
+        self._prepared[sql] = statement
+        return int(statement._statement_id)
 
     async def packet_limit(self) -> int:
         """The server's max_allowed_packet for this connection, in bytes."""

@@ -144,6 +144,24 @@ async def test_arrays_pass_rows_of_any_size_and_no_value_that_does_not_fit(pairs
         green.sql(f"SET GLOBAL max_allowed_packet = {limit}")
 
 
+async def test_a_few_prepared_statements_are_kept(pairs: Callable[[str], tuple[Server, Server]]) -> None:
+    """A lane goes from table to table; with very many of them the server must not fill."""
+    server = pairs("mariadb")[0]
+    conn = await connect(Endpoint(host=server.host, port=server.port, user="root"))
+    held = "SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'"
+    before = int(server.sql(held)[0][1])
+    try:
+        numbers = [await conn.prepared(f"DO {n}") for n in range(12)]
+        assert await conn.prepared("DO 0") == numbers[0]
+        another = await conn.prepared("DO 12")  # in place of DO 1, which was asked for longest ago
+        assert another not in numbers
+        assert await conn.prepared("DO 0") == numbers[0]
+        assert await conn.prepared("DO 1") not in {*numbers, another}
+        assert int(server.sql(held)[0][1]) - before == 12
+    finally:
+        await conn.close()
+
+
 async def test_a_reader_that_waits_holds_little_and_a_chunk_has_a_limit(
     pairs: Callable[[str], tuple[Server, Server]], flavour: str
 ) -> None:
