@@ -13,9 +13,10 @@ both ways of getting a row agree:
 3. **Bare tables.** During the overlap a table has one unique key, no foreign keys and no triggers.
 
 - `keys`, `lines`, `definition`  pure: the key a table is walked by, what is selected and loaded, a definition taken apart
-- `text`, `_text.c`  pure: rows of a result as the lines that LOAD DATA reads
+- `text`, `_text.c`  pure: rows of a result as LOAD DATA's lines or as arrays of parameters
 - `record`  what is kept on the target
-- `lane`  a pair of connections;  `rows`  moves rows between them;  `whole`  tables that cannot be walked
+- `lane`  a pair of connections;  `rows`  takes rows out of the source;  `load`  gives them to the target;  `whole`  tables
+  that cannot be walked
 - `gate`  whose turn it is;  `overlap`  the stream's events made idempotent
 - `plan`, `objects`  what there is to do, and what is not rows
 - `seeder`  runs it all inside the replicator;  `desk`  control's end of it
