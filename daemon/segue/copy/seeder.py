@@ -40,7 +40,7 @@ LOOK: Final = 0.1
 BARRIER_LIMIT: Final = 10.0
 _SWITCHED_ON: Final = ("local_infile", "log_bin_trust_function_creators")
 """For the time of the seed, on the target: rows by LOAD DATA LOCAL; functions and triggers without SUPER (1419)."""
-STREAM_AT_LEAST: Final = 0.2
+STREAM_AT_LEAST: Final = 0.1
 """Seconds of a turn of the stream that has nothing to do."""
 
 
@@ -314,7 +314,7 @@ class Seeder:
                     return
             if self.gate.anew or (time.monotonic() > limit and work.has_chunks):
                 return
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK / 2)
 
     def status(self) -> dict[str, Any]:
         return self.report.status(self._throttle.reason)

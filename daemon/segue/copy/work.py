@@ -152,8 +152,8 @@ class Work:
                 await self._whole_job(lane)
                 continue
             if self._ready:
-                # The largest first: what is left for the end, when other lanes have nothing more, is short then.
-                table = max(self._ready, key=lambda t: t.bytes)
+                # What takes longest first: what is left for the end, when other lanes have nothing more, is short then.
+                table = max(self._ready, key=_sorting)
                 self._ready.remove(table)
                 await self._make_keys(lane, table)
                 continue
@@ -340,3 +340,8 @@ class Work:
         await record.forget_chunks(self._target, self.terms.deployment, table.name)
         table.state = "waiting"
         await record.write_table(self._target, self.terms.deployment, table)
+
+
+def _sorting(table: TableRecord) -> int:
+    """How long a table's keys take, about: each row is read once and sorted once a key, which is like reading 100 bytes."""
+    return table.bytes + 100 * table.rows * len(Definition.parse_create(table.definition).keys(table.walk or None))
