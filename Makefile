@@ -54,7 +54,7 @@ drivers: install ## Java's and Go's drivers through switchovers (fetches 160 MB)
 	@$(BIN)/python -m pytest -q -m drivers tests/drivers $(ARGS)
 
 matrix: install ## Every type by every pairing and path into docs/type-matrix.md, then random schemas (ROUNDS=20) for each pairing
-	@folder=$$(mktemp -d) && SEGUE_MATRIX=$$folder $(BIN)/python -m pytest -q tests/integration/test_type_matrix.py \
+	@folder=$$(mktemp -d) && SEGUE_LONG=1 SEGUE_MATRIX=$$folder $(BIN)/python -m pytest -q tests/integration/test_type_matrix.py \
 	  && PYTHONPATH=scripts:. $(BIN)/python -m type_table $$folder; code=$$?; rm -rf $$folder; exit $$code
 	@for pair in mysql-mysql mariadb-mariadb mariadb-mysql mysql-mariadb; do SEGUE_RANDOM_PAIRING=$$pair \
 	  SEGUE_RANDOM_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -q --timeout 3600 tests/integration/test_random_schemas.py || exit 1; done
@@ -110,7 +110,7 @@ campaign-ddl: install ## A DDL every 5 seconds under load, with on_ddl = apply a
 	  --seconds $(or $(SECONDS_EACH),60) || exit 1; done
 
 campaign-kill: install ## The replicator killed twenty times with re-written, statement and keyless tables, and with XA
-	@SEGUE_KILLS=20 $(BIN)/python -m pytest -q tests/faults/test_kill_paths.py tests/faults/test_kill_xa.py $(ARGS)
+	@SEGUE_LONG=1 SEGUE_KILLS=20 $(BIN)/python -m pytest -q tests/faults/test_kill_paths.py tests/faults/test_kill_xa.py $(ARGS)
 
 large: install ## One transaction of a million rows, one value of 64 MB: memory, and what is said (FLAVOUR=, ARGS=)
 	@$(BIN)/python -m large --flavour $(FLAVOUR) $(ARGS)

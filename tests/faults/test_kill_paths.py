@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.amount import flavours
 
 import workload
 from lab import Server
@@ -29,6 +30,7 @@ def answers(server: Server) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("flavour", flavours("mysql"))
 def test_killed_with_every_path(make_shop: Callable[..., Any], flavour: str) -> None:
     shop = make_shop(flavour, start=False)
     shop.green.sql("ALTER TABLE shop.accounts MODIFY balance BIGINT NOT NULL FIRST")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.amount import flavours
 
 import workload
 
@@ -18,6 +19,7 @@ SECONDS = float(os.environ.get("SEGUE_GREEN_SECONDS", "6"))
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 400)
+@pytest.mark.parametrize("flavour", flavours("mariadb"))
 def test_rollback_after_writes_under_another_schema(make_shop: Callable[..., Any], flavour: str) -> None:
     """Wider columns in another order, keys of its own: rows are re-written on the way there and on the way back."""
     shop = make_shop(flavour, start=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pymysql
 import pytest
+from tests.amount import flavours
 from tests.integration.test_sessions import checking, connect, one
 
 import checker
@@ -66,6 +67,8 @@ def cipher(conn: Any) -> str:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", flavours("mysql"))
 def test_compressed_and_sealed_clients_move(make_shop: Callable[..., Any], flavour: str) -> None:
     """With two workers, so that both kinds meet in each."""
     shop = make_shop(flavour, workers=2)

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.amount import flavours
 from tests.integration import planted
 
 from lab import Lab, Server
@@ -258,6 +259,8 @@ async def test_tables_that_cannot_be_compared_are_named(pairs: Callable[[str], t
     assert not document["equal"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", flavours("mariadb"))
 def test_under_load_nothing_false_nothing_missed_and_repaired(make_shop: Callable[..., Any], flavour: str) -> None:
     shop = make_shop(flavour, start=False)
     for server in (shop.blue, shop.green):
@@ -327,6 +330,8 @@ async def test_repair_of_every_type(pairs: Callable[[str], tuple[Server, Server]
     assert (await compare(blue, green))["equal"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", flavours("mysql"))
 def test_continuous_comparison_proves_a_switchover(make_shop: Callable[..., Any], flavour: str) -> None:
     """Inside the pause only what is in doubt is compared; a planted row is found, stops the way back, and is repaired."""
     settings = '[verify]\ncontinuous = true\nload = 1\nat_switchover = "require"\npause_budget_ms = 5000'
