@@ -171,16 +171,18 @@ def mydumper(_lab: Lab, blue: Server, green: Server, folder: Path, _throttle: st
 def dump(_lab: Lab, blue: Server, green: Server, _folder: Path, _throttle: str) -> Callable[[], None]:
     mysql = blue.flavour == "mysql"
     one, other = (tool("mysqldump"), tool("mysql")) if mysql else (tool("mariadb-dump"), tool("mariadb"))
-    plain = ["--no-defaults", "--ssl-mode=DISABLED"] if mysql else ["--skip-ssl"]
+    plain = ["--ssl-mode=DISABLED"] if mysql else ["--skip-ssl"]
     own = ["--set-gtid-purged=OFF"] if mysql else []
 
     def go() -> None:
         first = subprocess.Popen(
-            [*one.argv, *plain, "--host=127.0.0.1", f"--port={blue.port}", "--user=root", "--single-transaction", *own, SCHEMA],
+            [*one.argv, *(["--no-defaults"] if mysql else []), *plain, "--host=127.0.0.1", f"--port={blue.port}", "--user=root", "--single-transaction", *own, SCHEMA],
             stdout=subprocess.PIPE, env=one.environment(),
         )  # fmt: skip
         second = subprocess.run([*other.argv, *plain, "--host=127.0.0.1", f"--port={green.port}", "--user=root", SCHEMA],
                                 stdin=first.stdout, env=other.environment(), check=False)  # fmt: skip
+        assert first.stdout is not None
+        first.stdout.close()  # so that it ends, too, when the client has
         if first.wait() or second.returncode:
             raise SystemExit("the dump or its client failed")
 
