@@ -127,7 +127,10 @@ class Connection:
         return bool(self._raw._bulk_supported)
 
     async def prepared(self, sql: str) -> int:
-        """The server's number of this statement. Those that were asked for last are kept, a dozen of them."""
+        """The server's number of this statement. Those that were asked for last are kept, a dozen of them.
+
+        Raises the driver's errors, as `raw` does: it is for what is done there.
+        """
         statement = self._prepared.pop(sql, None)
         if statement is None:
             if len(self._prepared) >= _PREPARED:

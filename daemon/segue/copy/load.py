@@ -124,13 +124,15 @@ def _packets(pieces: Sequence[bytes], columns: int, largest: int) -> Iterator[by
 
 
 def _ok(packet: bytes) -> tuple[int, int, str]:
-    """Of an OK packet: rows affected, number of warnings, and its text."""
+    """Of an OK packet: rows affected, number of warnings (0 only where there is none), and its text."""
     if packet[0]:
         raise ProtocolError(f"a packet {packet[0]:#04x} where an OK packet was expected")
     affected, at = lenenc(packet, 1)
     _, at = lenenc(packet, at)
     said = packet[packet.find(b"Records: ") :] if b"Records: " in packet else b""
-    return affected, int.from_bytes(packet[at + 2 : at + 4], "little"), said.decode("utf-8", "replace")
+    # Two bytes hold no more than 65,535 of them; the text has the whole number.
+    number = int.from_bytes(packet[at + 2 : at + 4], "little") or int(bool(said) and not said.endswith(b"Warnings: 0"))
+    return affected, number, said.decode("utf-8", "replace")
 
 
 async def _nothing_said(conn: Connection, form: Form, number: int) -> None:
