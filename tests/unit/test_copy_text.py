@@ -1,4 +1,4 @@
-"""Rows as LOAD DATA's lines: by hand, read back, and both twins against each other."""
+"""Rows as LOAD DATA's lines and as parameters: by hand, read back, and both twins against each other."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def lenenc(value: int) -> bytes:
 
 def row(*values: bytes | None) -> bytes:
     return b"".join(b"\xfb" if v is None else lenenc(len(v)) + v for v in values)
+
+
+def binary(*fields: tuple[bytes, bytes | None]) -> bytes:
+    """A binary row of kinds and bytes."""
+    nulls = sum(1 << n + 2 for n, (_, v) in enumerate(fields) if v is None)
+    return b"\0" + nulls.to_bytes((len(fields) + 9) // 8, "little") + b"".join(v for _, v in fields if v is not None)
 
 
 def packets(*payloads: bytes, seq: int = 0) -> bytes:
@@ -87,10 +93,11 @@ def test_a_row_that_does_not_fill_its_packet_is_refused() -> None:
 
 
 @pytest.mark.parametrize("lines", TWINS)
-@pytest.mark.parametrize("kinds", [b"qq", b"pp"])
+@pytest.mark.parametrize("kinds", [b"qq", b"ss"])
 def test_what_is_made_at_once_has_a_limit(lines: object, kinds: bytes) -> None:
     """However much has arrived: what goes into one packet is put together of pieces, not cut out of them."""
-    data = packets(*[row(b"x" * 1000, None)] * 2000, END)
+    one = row(b"x" * 1000, None) if kinds == b"qq" else binary((b"s", row(b"x" * 1000)), (b"s", None))
+    data = packets(*[one] * 2000, END)
     at, seq, rows, out, why = lines(data, 0, len(data), 0, kinds, EVERY)  # type: ignore[operator]
     assert (text.ENOUGH, why) <= (len(out), text.FULL)
     assert len(out) < text.ENOUGH + 1100
@@ -100,14 +107,24 @@ def test_what_is_made_at_once_has_a_limit(lines: object, kinds: bytes) -> None:
 
 @pytest.mark.parametrize("lines", TWINS)
 def test_parameters_by_hand(lines: object) -> None:
-    data = packets(row(b"1", None, b"it's"), row(b"", None, b"\\" * 300), END, seq=7)
-    wanted = b"\0\x011" + b"\1" + b"\0\x04it's" + b"\0\0" + b"\1" + b"\0\xfc\x2c\x01" + b"\\" * 300
-    assert lines(data, 0, len(data), 7, b"ppp", EVERY) == (len(data) - 9, 9, 2, wanted, text.OTHER)  # type: ignore[operator]
+    kinds = b"1s8ts24"
+    first = b"\0\0\0" + b"\x7f" + b"\x04it's" + b"\xff" * 8 + b"\x04\xe8\x07\x02\x1d" + b"\0" + b"\1\2" + b"\3\4\5\6"
+    second = b"\0\x54\1" + b"\x80" + b"\1\2\3\4\5\6\7\x08" + b"\xfc\x2c\x01" + b"\\" * 300 + b"\x09\x0a"
+    wanted = (
+        b"\0\x7f" + b"\0\x04it's" + b"\0" + b"\xff" * 8 + b"\0\x04\xe8\x07\x02\x1d" + b"\0\0" + b"\0\1\2" + b"\0\3\4\5\6"
+        + b"\0\x80" + b"\1" + b"\0\1\2\3\4\5\6\7\x08" + b"\1" + b"\0\xfc\x2c\x01" + b"\\" * 300 + b"\0\x09\x0a" + b"\1"
+    )  # fmt: skip
+    second = b"\0" + bytes((1 << 3 | 1 << 5, 1)) + second[3:]
+    data = packets(first, second, END, seq=7)
+    assert lines(data, 0, len(data), 7, kinds, EVERY) == (len(data) - 9, 9, 2, wanted, text.OTHER)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("lines", TWINS)
 def test_a_row_that_is_no_row_gives_no_parameters(lines: object) -> None:
-    for payload, kinds in ((b"\x01a\x01b", b"p"), (b"\x01a", b"pp"), (b"\x05a", b"p"), (b"\xfc\x05", b"p"), (b"\x01a\xff", b"pp")):
+    for payload, kinds in ((b"\0\0\x01a\x01b", b"s"), (b"\0\0\x01a", b"ss"), (b"\0\0\x05a", b"s"), (b"\0\0\xfc\x05", b"s"), (b"\0\0ab", b"1"),
+                           (b"\0\0a", b"2"), (b"\0\0abc", b"4"), (b"\0\0abcdefg", b"8"), (b"\0", b"1"), (b"\1\0a", b"1"), (b"\0\0a", b"z"),
+                           (b"\0\0\x0d0123456789abc", b"t"), (b"\0\0", b"t"), (b"\0\x04a", b"1"), (b"\0\0\xfb", b"s"), (b"\0\0", b"s"),
+                           (b"\0\0" + b"\0" * 9, b"s"), (b"\0" + b"a" * 7, b"1111111")):  # fmt: skip
         data = packets(payload)
         assert lines(data, 0, len(data), 0, kinds, EVERY) == (0, 0, 0, b"", text.OTHER)  # type: ignore[operator]
 
@@ -141,20 +158,24 @@ def test_what_is_written_is_what_was_there(rows: list[list[bytes | None]], data:
         assert cursor == len(out)
 
 
-@given(st.integers(1, 6).flatmap(lambda n: st.lists(st.lists(values, min_size=n, max_size=n), min_size=1, max_size=5)))
-def test_parameters_are_taken_apart_into_the_rows_they_were_made_of(rows: list[list[bytes | None]]) -> None:
-    columns, payloads = len(rows[0]), [row(*r) for r in rows]
-    stream = packets(*payloads, END)
-    arrays = {lines(stream, 0, len(stream), 0, b"p" * columns, EVERY)[3] for lines in TWINS}
-    assert len(arrays) == 1
-    array = arrays.pop()
-    assert list(text.rows_of(array, columns)) == payloads
-    assert b"".join(text.line(p, b"p" * columns) for p in payloads) == array
+def parameter(kind: int) -> st.SearchStrategy[bytes]:
+    if kind in text.FIXED:
+        return st.binary(min_size=kind - 48, max_size=kind - 48)
+    return st.binary(max_size=12 if kind == text.TIME else 40).map(row)
+
+
+@given(st.lists(st.sampled_from(b"1248ts"), min_size=1, max_size=20).map(bytes), st.data())
+def test_parameters_are_the_bytes_of_the_row(kinds: bytes, data: st.DataObject) -> None:
+    drawn = data.draw(st.lists(st.tuples(*(st.none() | parameter(k) for k in kinds)), min_size=1, max_size=5))
+    stream = packets(*(binary(*((b"", v) for v in values)) for values in drawn), END)
+    wanted = b"".join(b"\1" if v is None else b"\0" + v for values in drawn for v in values)
+    for lines in TWINS:
+        assert lines(stream, 0, len(stream), 0, kinds, EVERY) == (len(stream) - 9, len(drawn), len(drawn), wanted, text.OTHER)
 
 
 @given(
-    st.lists(st.one_of(st.lists(values, max_size=4).map(lambda r: row(*r)), st.binary(max_size=12)), max_size=6),
-    st.binary(max_size=4).map(lambda b: bytes(b"bq"[x & 1] for x in b) if b[:1] > b"@" else b"p" * len(b)), st.integers(0, 255), st.data(),
+    st.lists(st.one_of(st.lists(values, max_size=4).map(lambda r: row(*r)), st.binary(max_size=12), st.binary(max_size=12).map(lambda b: b"\0\0" + b)), max_size=6),
+    st.text("bq", max_size=4).map(str.encode) | st.text("1248tsbz", max_size=4).map(str.encode), st.integers(0, 255), st.data(),
 )  # fmt: skip
 def test_both_twins_say_the_same_of_anything(payloads: list[bytes], kinds: bytes, seq: int, data: st.DataObject) -> None:
     stream = packets(*payloads, seq=seq)

@@ -1,10 +1,11 @@
-/* Rows of a text result set into what the target reads, a buffer at a time: LOAD DATA's lines, or arrays of parameters.
+/* Rows of a result set into what the target reads, a buffer at a time: LOAD DATA's lines, or arrays of parameters.
  *
- * `lines` takes what has arrived of a result set's row packets and makes one line of each whole row. It stops at the
- * first packet that is not a plain row (the end, an error, a row of 16 MB or more, one out of order or malformed) and
- * leaves that to Python. Its twin is in text.py; tests/unit/test_copy_text.py holds both against each other.
- * Formats: MySQL Source Code Documentation, "Text Resultset Row"; MySQL Reference Manual, "LOAD DATA Statement",
- * field and line handling; MariaDB documentation, "COM_STMT_BULK_EXECUTE".
+ * `lines` takes what has arrived of a result set's row packets and makes of each whole row a line, if they are text, or
+ * its parameters, if they are binary. It stops at the first packet that is not a plain row (the end, an error, a row of
+ * 16 MB or more, one out of order or malformed) and leaves that to Python. Its twin is in text.py;
+ * tests/unit/test_copy_text.py holds both against each other.
+ * Formats: MySQL Source Code Documentation, "Text Resultset Row" and "Binary Protocol Resultset Row"; MySQL Reference
+ * Manual, "LOAD DATA Statement", field and line handling; MariaDB documentation, "COM_STMT_BULK_EXECUTE".
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -45,47 +46,88 @@ static unsigned char *quoted(unsigned char *out, const unsigned char *in, size_t
     return out;
 }
 
-/* One row: a line, or with kinds 'p' its parameters; NULL where its fields do not fill it exactly.
- * `out` has room for 2 * size + 5 * columns. */
+/* Where a field with its length before it ends, and where its bytes begin; NULL where that is not inside the row. */
+static inline const unsigned char *field(const unsigned char *in, const unsigned char *end, const unsigned char **bytes)
+{
+    if (in == end) return NULL;
+    size_t n = *in++, head = n == 0xFC ? 2 : n == 0xFD ? 3 : 0;
+    if (n == 0xFB || n > 0xFD || (size_t)(end - in) < head) return NULL;
+    if (head) {
+        n = in[0] | (size_t)in[1] << 8 | (head == 3 ? (size_t)in[2] << 16 : 0);
+        in += head;
+    }
+    if ((size_t)(end - in) < n) return NULL;
+    *bytes = in;
+    return in + n;
+}
+
+/* The line of one row in text; NULL where its fields do not fill it exactly. `out` has room for 2 * size + 5 * columns. */
 static unsigned char *line(unsigned char *out, const unsigned char *in, size_t size, const char *kinds, size_t columns)
 {
     const unsigned char *end = in + size;
-    int parameters = columns && kinds[0] == 'p';
     for (size_t i = 0; i < columns; i++) {
-        if (i && !parameters) *out++ = ',';
-        if (in == end) return NULL;
-        const unsigned char *begin = in;
-        size_t n = *in++, head = n == 0xFC ? 2 : n == 0xFD ? 3 : 0;
-        if (n == 0xFB) {
-            if (parameters) {
-                *out++ = IS_NULL;
-                continue;
-            }
+        const unsigned char *bytes, *after;
+        if (i) *out++ = ',';
+        if (in != end && *in == 0xFB) {
             memcpy(out, "NULL", 4);
-            out += 4;
+            out += 4, in++;
             continue;
         }
-        if (n > 0xFD || (size_t)(end - in) < head) return NULL;
-        if (head) {
-            n = in[0] | (size_t)in[1] << 8 | (head == 3 ? (size_t)in[2] << 16 : 0);
-            in += head;
-        }
-        if ((size_t)(end - in) < n) return NULL;
-        if (parameters) {
-            *out++ = GIVEN;
-            memcpy(out, begin, (size_t)(in - begin) + n);
-            out += (size_t)(in - begin) + n;
-        } else if (kinds[i] == 'b') {
-            memcpy(out, in, n);
-            out += n;
+        if (!(after = field(in, end, &bytes))) return NULL;
+        if (kinds[i] == 'b') {
+            memcpy(out, bytes, (size_t)(after - bytes));
+            out += after - bytes;
         } else {
-            out = quoted(out, in, n);
+            out = quoted(out, bytes, (size_t)(after - bytes));
         }
-        in += n;
+        in = after;
     }
     if (in != end) return NULL;
-    if (!parameters) *out++ = '\n';
+    *out++ = '\n';
     return out;
+}
+
+#define FIXED(n)                               \
+    {                                          \
+        if (end - in < (n)) return NULL;       \
+        memcpy(out, in, (n));                  \
+        out += (n), in += (n);                 \
+        continue;                              \
+    }
+
+/* The parameters of one binary row, likewise. */
+static unsigned char *parameters(unsigned char *out, const unsigned char *in, size_t size, const char *kinds, size_t columns)
+{
+    const unsigned char *end = in + size, *nulls = in + 1;
+    size_t head = 1 + (columns + 9) / 8; /* two bits of the map are not used */
+    if (size < head) return NULL;
+    in += head;
+    for (size_t i = 0; i < columns; i++) {
+        const unsigned char *bytes, *after;
+        if (nulls[(i + 2) >> 3] >> ((i + 2) & 7) & 1) {
+            *out++ = IS_NULL;
+            continue;
+        }
+        *out++ = GIVEN;
+        switch (kinds[i]) {
+        case '1': FIXED(1)
+        case '2': FIXED(2)
+        case '4': FIXED(4)
+        case '8': FIXED(8)
+        case 't':
+            if (in == end || *in > 12) return NULL; /* else as any field */
+            break;
+        case 's':
+            break;
+        default:
+            return NULL;
+        }
+        if (!(after = field(in, end, &bytes))) return NULL;
+        memcpy(out, in, (size_t)(after - in));
+        out += after - in;
+        in = after;
+    }
+    return in == end ? out : NULL;
 }
 
 static PyObject *py_lines(PyObject *module, PyObject *args)
@@ -104,6 +146,7 @@ static PyObject *py_lines(PyObject *module, PyObject *args)
     const unsigned char *in = (const unsigned char *)data.buf + start, *end = (const unsigned char *)data.buf + stop;
     Py_ssize_t room = (stop - start) + (stop - start) / 4 + 4096, used = 0;
     PyObject *text = PyBytes_FromStringAndSize(NULL, room);
+    int binary = columns && kinds[0] != 'b' && kinds[0] != 'q';
     while (text && end - in >= 4) {
         Py_ssize_t size = in[0] | (Py_ssize_t)in[1] << 8 | (Py_ssize_t)in[2] << 16;
         if (rows == most || used >= ENOUGH) {
@@ -124,7 +167,8 @@ static PyObject *py_lines(PyObject *module, PyObject *args)
             if (_PyBytes_Resize(&text, room)) break;
         }
         unsigned char *out = (unsigned char *)PyBytes_AS_STRING(text) + used, *after = NULL;
-        if (in[4] < 0xFE) after = line(out, in + 4, (size_t)size, kinds, (size_t)columns);
+        if (!binary && in[4] < 0xFE) after = line(out, in + 4, (size_t)size, kinds, (size_t)columns);
+        if (binary && in[4] == 0) after = parameters(out, in + 4, (size_t)size, kinds, (size_t)columns);
         if (!after) {
             why = OTHER;
             break;

@@ -61,6 +61,12 @@ class Gate:
             self._chunks -= 1
             await self._tell()
 
+    async def streams_turn(self, limit: float) -> None:
+        """Until it is the stream's turn, or `limit` seconds have passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit), self._changed:
+                await self._changed.wait_for(lambda: self._stream or self._ended)
+
     async def stream_is_known(self) -> None:
         """A new connection of the stream has waited for the end of the one before."""
         self._unsure = False

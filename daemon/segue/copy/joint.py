@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from segue.binlog.batch import Batch
 from segue.binlog.positions import Position
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from segue.replicate.order import Order
 
 log = get_logger("seed")
+REST: Final = 0.2
+"""Seconds at most between looks at what the source has sent."""
 
 
 class Joint:
@@ -49,6 +51,11 @@ class Joint:
         tables = await record.read_tables(conn, order.deployment)
         await gate.stream_is_known()
         return cls(gate, tables, order)
+
+    async def rest(self) -> None:
+        """Between reads of the source's binlog: nothing of it is applied in the copy's turn, so it is taken in a few large
+        pieces then, where each transaction by itself costs a thread's waking."""
+        await self._gate.streams_turn(REST)
 
     def applying(self) -> AbstractAsyncContextManager[None]:
         """Around each commit."""

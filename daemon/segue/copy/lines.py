@@ -1,8 +1,9 @@
 """How one table's rows are read and written: what to select, and the statement that takes it. Pure.
 
-Columns travel in the bytes of the target's character set, as the text protocol has them; `text` makes LOAD DATA's lines
-of them, or arrays of parameters where the target takes those. Measured in docs/seeding.md: the same text made by the
-source itself costs it more than twice a plain read, and taking lines apart costs MariaDB more than arrays.
+Where the target takes arrays of parameters, the source is asked for binary rows, whose values are such parameters as they
+are. Else it is asked for text, of which `text` makes LOAD DATA's lines. Strings are in the bytes of the target's character
+set. Measured in docs/seeding.md: lines made by the source itself cost it more than twice a plain read, and taking lines
+apart costs MariaDB more than arrays.
 
 Sessions: the source's with `SOURCE_SESSION`, the target's with `TARGET_SESSION`.
 """
@@ -10,10 +11,9 @@ Sessions: the source's with `SOURCE_SESSION`, the target's with `TARGET_SESSION`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from segue.copy.keys import base_type
-from segue.copy.text import PARAMETER
 from segue.schema.catalogue import Column, Table
 from segue.schema.mapping import TableMapping
 from segue.sql import name, quote
@@ -41,6 +41,22 @@ _GEOMETRY: Final = frozenset(
 )  # fmt: skip
 
 
+_BLOB: Final = 252
+_UNSIGNED: Final = 0x80
+_FIXED: Final = {
+    "tinyint": (b"1", 1), "smallint": (b"2", 2), "year": (b"2", 2), "mediumint": (b"4", 3), "int": (b"4", 3), "bigint": (b"8", 8),
+    "float": (b"4", 4), "double": (b"8", 5),
+}  # fmt: skip
+"""Kind, and type code, of what a binary row has so many bytes of. A MEDIUMINT and a YEAR are told as an INT and a SMALLINT."""
+_TIMES: Final = {"date": 10, "time": 11, "datetime": 12, "timestamp": 7}
+_INTEGERS: Final = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
+_CODES: Final = frozenset(_FIXED[i][1] for i in _INTEGERS)
+_TOLD_AS: Final = {9: 3, 13: 2}
+_STRINGS: Final = frozenset({0, 15, 242, *range(245, 256)})
+"""Type codes of what a binary row has with its length before it: DECIMAL, JSON and geometry among them."""
+_IS_UNSIGNED: Final = 0x20
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How one table's rows are read and written."""
@@ -48,18 +64,23 @@ class Form:
     fields: str
     """What to select of a row of the source."""
     kinds: bytes
-    """How `text` writes each of them."""
-    load: str
-    """The LOAD DATA statement; the file's name in it means nothing."""
-    insert: str = ""
-    """The statement that takes them as arrays of parameters, if the target does."""
+    """What each of them is to `text`."""
+    statement: str
+    """LOAD DATA, whose file's name means nothing; with `types`, what takes arrays of parameters."""
+    types: bytes = b""
+    """A type code and a flag for each parameter; empty for lines."""
     computed: frozenset[str] = frozenset()
     """Columns of either side, lower case, that a server computes: what it has to say about their values is no matter."""
+    plain: Self | None = None
+    """Of arrays: the same by lines, for rows that are larger than the target's packets."""
 
-    @property
-    def wire(self) -> bytes:
-        """How `text` writes each of them for the statement that is used."""
-        return bytes((PARAMETER,)) * len(self.kinds) if self.insert else self.kinds
+    def fits(self, number: int, code: int, flags: int) -> bool:
+        """Whether a column of the result is what its parameter is declared as."""
+        declared, flag = self.types[2 * number : 2 * number + 2]
+        if declared == _BLOB:
+            return code in _STRINGS
+        known = _TOLD_AS.get(code, code)
+        return known == declared and (known not in _CODES or bool(flag) == bool(flags & _IS_UNSIGNED))
 
 
 def form(mapping: TableMapping, source: Table, target: Table, *, replace: bool, arrays: bool) -> Form:
@@ -69,13 +90,14 @@ def form(mapping: TableMapping, source: Table, target: Table, *, replace: bool, 
     Raises ValueError naming a column whose type is not known.
     """
     fields, kinds, places, sets = [], bytearray(), [], []
-    columns, values = [], []
+    binary, columns, values = [], [], []
     for number, pair in enumerate(mapping.match(source, target).pairs):
         if pair.target.generated:
             continue
         field, kind = _field(pair.source, pair.target)
         fields.append(field)
         kinds += kind
+        binary.append(_parameter(pair.source, pair.target, field))
         column, value = name(pair.target.name), _value(pair.target)
         columns.append(column)
         values.append(value.format("?"))
@@ -94,11 +116,31 @@ def form(mapping: TableMapping, source: Table, target: Table, *, replace: bool, 
         " CHARACTER SET binary FIELDS TERMINATED BY ',' ENCLOSED BY '\\'' ESCAPED BY '\\\\'"
         f" LINES TERMINATED BY '\\n' ({', '.join(places)}){tail}"
     )
+    computed = frozenset(c.name.lower() for c in (*source.columns, *target.columns) if c.generated)
+    plain = Form(", ".join(fields), bytes(kinds), load, computed=computed)
+    if not (arrays and kinds):
+        return plain
     insert = (
         f"{'REPLACE' if replace else 'INSERT'} INTO {name(*mapping.target)} ({', '.join(columns)}) VALUES ({', '.join(values)})"
     )
-    computed = {c.name.lower() for c in (*source.columns, *target.columns) if c.generated}
-    return Form(", ".join(fields), bytes(kinds), load, insert if arrays and kinds else "", frozenset(computed))
+    return Form(", ".join(f for f, _, _ in binary), b"".join(k for _, k, _ in binary), insert, b"".join(t for _, _, t in binary), computed, plain)
+
+
+def _parameter(source: Column, target: Column, field: str) -> tuple[str, bytes, bytes]:
+    """What to select of a column as a parameter, its kind, and its type code and flag; `field` is what it is as text.
+
+    Where the target's column is of another sort, it is given the text, as LOAD DATA gives it.
+    """
+    here, there = base_type(source), base_type(target)
+    if here in _TIMES and source.type == target.type:
+        return name(source.name), b"t", bytes((_TIMES[here], 0))
+    alike = here == there or {here, there} <= _INTEGERS or {here, there} <= {"float", "double"}
+    if here in _FIXED and alike:
+        kind, code = _FIXED[here]
+        unsigned = here == "year" or (source.parsed.unsigned and here in _INTEGERS)
+        # Not `field`: the text of a FLOAT needs help that its bytes do not.
+        return name(source.name), kind, bytes((code, _UNSIGNED if unsigned else 0))
+    return field if here in _TEXTS | _BYTES | _GEOMETRY else f"CAST({field} AS CHAR)", b"s", bytes((_BLOB, 0))
 
 
 def _field(source: Column, target: Column) -> tuple[str, bytes]:

@@ -1,8 +1,8 @@
 """Rows into a target: LOAD DATA of lines, or where the server takes them arrays of parameters (MariaDB).
 
-An array's rows are what the source's row packets hold with a byte before each value, so the server takes no text apart:
-docs/seeding.md has what that saves. Format: MariaDB documentation, "COM_STMT_BULK_EXECUTE". A parameter is declared a BLOB,
-which is how its bytes reach a column of any character set as they are.
+An array's rows are what the source's binary row packets hold with a byte before each value, so the server takes no text
+apart: docs/seeding.md has what that saves. Format: MariaDB documentation, "COM_STMT_BULK_EXECUTE". Strings are declared
+BLOBs, which is how their bytes reach a column of any character set as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from asyncmy import errors as driver_errors
 
-from segue.copy import text
 from segue.copy.lines import MOST_WARNINGS, Form
 from segue.errors import ConnectionLost, ServerError
 from segue.sql import Connection
@@ -29,7 +28,6 @@ PIECE: Final = 1 << 20
 _COM_QUERY: Final = 3
 _COM_BULK: Final = 0xFA
 _TYPES_FOLLOW: Final = 128
-_BLOB: Final = b"\xfc\0"
 _LARGEST: Final = 0xFFFFFF - 1
 """Bytes of a packet that no other one continues."""
 _COLUMN: Final = re.compile(r"for column (?:'([^']+)'|(?:`[^`]*`\.)*`([^`]*)`)")
@@ -41,12 +39,12 @@ _FIT: Final = "Is the column there able to hold what the source's holds?"
 async def load(conn: Connection, form: Form, pieces: Sequence[bytes], count: int) -> None:
     """Give `count` rows, in pieces of whole ones, to the target inside the present transaction.
 
-    Raises ServerError when the target refuses, or has anything to say about a value: a warning here is a row that is
+    Of arrays no piece may be larger than `room`. Raises ServerError when the target refuses, or has anything to say about a value: a warning here is a row that is
     not what it was.
     """
     try:
         async with asyncio.timeout(READ_LIMIT):
-            taken = await (_arrays(conn, form, pieces) if form.insert else _text(conn, form, pieces))
+            taken = await (_arrays if form.types else _lines)(conn, form, pieces)
     except TimeoutError:
         conn.abandon()
         raise ConnectionLost(2013, f"rows were not taken within {READ_LIMIT:g} s", where=conn.where) from None
@@ -65,10 +63,10 @@ async def load(conn: Connection, form: Form, pieces: Sequence[bytes], count: int
         raise ServerError(0, f"{count} rows were sent and it names {taken}", where=conn.where)
 
 
-async def _text(conn: Connection, form: Form, lines: Sequence[bytes]) -> int:
+async def _lines(conn: Connection, form: Form, lines: Sequence[bytes]) -> int:
     """By LOAD DATA; how many rows its answer names."""
     raw: Any = conn.raw
-    await raw._execute_command(_COM_QUERY, form.load)
+    await raw._execute_command(_COM_QUERY, form.statement)
     packet = await raw.read_packet()
     if not packet.is_load_local_packet():
         raise ServerError(0, "it did not ask for the rows of LOAD DATA", where=conn.where)
@@ -87,17 +85,10 @@ async def _text(conn: Connection, form: Form, lines: Sequence[bytes]) -> int:
 async def _arrays(conn: Connection, form: Form, pieces: Sequence[bytes]) -> int:
     """By arrays of parameters; how many rows the answers name."""
     raw: Any = conn.raw
-    columns = len(form.kinds)
     # The driver's own way makes each row of Python's values.
-    statement = await conn.prepared(form.insert)
-    head = struct.pack("<IH", statement, _TYPES_FOLLOW) + _BLOB * columns
-    largest = min(_LARGEST, await conn.packet_limit()) - len(head) - 1
+    head = struct.pack("<IH", await conn.prepared(form.statement), _TYPES_FOLLOW) + form.types
     taken = 0
-    for rows in _packets(pieces, columns, largest):
-        if len(rows) > largest:
-            row = next(text.rows_of(rows, columns))
-            taken += await _text(conn, form, [text.line(row, form.kinds)])
-            continue
+    for rows in _packets(pieces, min(PIECE, await room(conn, form))):
         await raw._execute_command(_COM_BULK, head + rows)
         affected, number, said = _ok((await raw.read_packet()).get_all_data())
         await _nothing_said(conn, form, number)
@@ -106,19 +97,19 @@ async def _arrays(conn: Connection, form: Form, pieces: Sequence[bytes]) -> int:
     return taken
 
 
-def _packets(pieces: Sequence[bytes], columns: int, largest: int) -> Iterator[bytes]:
-    """The same rows in pieces for one packet each; what is larger than `largest` is one row."""
+async def room(conn: Connection, form: Form) -> int:
+    """Bytes of rows that one packet of arrays may have."""
+    return min(_LARGEST, await conn.packet_limit()) - len(form.types) - 7
+
+
+def _packets(pieces: Sequence[bytes], size: int) -> Iterator[bytes]:
+    """The same rows, as many pieces together as `size` bytes allow."""
     held: list[bytes] = []
-    size = 0
     for piece in pieces:
-        whole = len(piece) <= min(PIECE, largest)
-        wire = bytes((text.PARAMETER,)) * columns
-        for part in (piece,) if whole else (text.line(r, wire) for r in text.rows_of(piece, columns)):
-            if held and size + len(part) > min(PIECE, largest):
-                yield b"".join(held)
-                held, size = [], 0
-            held.append(part)
-            size += len(part)
+        if held and sum(map(len, held)) + len(piece) > size:
+            yield b"".join(held)
+            held = []
+        held.append(piece)
     if held:
         yield b"".join(held)
 

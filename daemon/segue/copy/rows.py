@@ -1,6 +1,6 @@
 """Rows out of a source, in the form that the target takes (`load`).
 
-It is made of the row packets as they arrive (`text`), so it is between a server's sockets that rows live here, and
+That is made of the row packets as they arrive (`text`), so it is between a server's sockets that rows live here, and
 nothing is made of a single one. For that the driver's receive buffer is read directly; what is no plain row goes through
 the driver.
 """
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final, Self
 
 from asyncmy import errors as driver_errors
+from asyncmy.protocol import FieldDescriptorPacket
 
 from segue.copy import text
 from segue.copy.lines import Form
@@ -25,6 +27,7 @@ from segue.wire.framing import lenenc
 MAX_ROWS: Final = 60_000
 """In one commit: a note about each must be less than the server keeps."""
 _COM_QUERY: Final = 3
+_COM_STMT_EXECUTE: Final = 23
 _ANY_NUMBER: Final = 1 << 62
 
 
@@ -38,13 +41,15 @@ class TooLarge(SegueError):  # noqa: N818 - names what happened
 
 
 class RowText:
-    """The rows of one SELECT, as `text` writes them. Nothing else may use the connection until the end."""
+    """The rows of one SELECT, as `text` makes them. Nothing else may use the connection until the end."""
 
     def __init__(self, conn: Connection, kinds: bytes) -> None:
         self._conn = conn
         self.where = conn.where
         self._raw: Any = conn.raw
         self._kinds = kinds
+        self._statement: Any = None
+        """The prepared one, of binary rows."""
         self.ended = False
         self.warnings = 0
         """What the server has to say about the statement; known at the end."""
@@ -55,15 +60,25 @@ class RowText:
 
         Raises ServerError, ConnectionLost.
         """
-        self = cls(conn, form.wire)
+        self, raw = cls(conn, form.kinds), conn.raw
+        select = f"SELECT /* segue seed: {what} */ {form.fields} {clause}"
         with self._errors():
             async with asyncio.timeout(READ_LIMIT):
-                await self._raw._execute_command(_COM_QUERY, f"SELECT /* segue seed: {what} */ {form.fields} {clause}")
-                columns, _ = lenenc((await self._raw.read_packet()).get_all_data(), 0)
+                if form.types:
+                    # The driver's own way makes each row of Python's values.
+                    self._statement = await raw.prepare(select)
+                    await raw._execute_command(_COM_STMT_EXECUTE, struct.pack("<IBI", self._statement._statement_id, 0, 1))
+                else:
+                    await raw._execute_command(_COM_QUERY, select)
+                columns, _ = lenenc((await raw.read_packet()).get_all_data(), 0)
                 if columns != len(form.kinds):
                     raise ProtocolError(f"{columns} columns instead of {len(form.kinds)}")
-                for _ in range(columns if self._raw._deprecate_eof else columns + 1):
-                    await self._raw.read_packet()
+                for number in range(columns):
+                    column = await raw.read_packet(FieldDescriptorPacket)
+                    if form.types and not form.fits(number, column.type_code, column.flags):
+                        raise ProtocolError(f"column {column.name} is of type {column.type_code}, flags {column.flags:#x}")
+                if not raw._deprecate_eof:
+                    await raw.read_packet()
         return self
 
     async def read(self, most: int = _ANY_NUMBER) -> tuple[int, bytes]:
@@ -86,6 +101,8 @@ class RowText:
                 if payload[0] != 0xFE or len(payload) >= 0xFFFFFF:
                     return 1, text.line(payload, self._kinds)
                 self._end(payload)
+                if self._statement is not None:
+                    await self._statement.close()
         return 0, b""
 
     def _end(self, payload: bytes) -> None:

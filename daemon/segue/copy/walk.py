@@ -12,7 +12,7 @@ from segue.copy.gate import Gate
 from segue.copy.keys import Bound, WalkKey
 from segue.copy.lane import Lane
 from segue.copy.lines import Form
-from segue.copy.load import load
+from segue.copy.load import load, room
 from segue.copy.record import Chunk, TableRecord
 from segue.copy.rows import MAX_ROWS, TooLarge, read_chunk
 from segue.errors import ConnectionLost, SegueError
@@ -117,11 +117,11 @@ class Walk:
         source, target = await lane.source(), await lane.target()
         where = self.key.where(chunk.low, chunk.high)
         most = sys.maxsize if chunk.whole else max(_LEAST, _MOST * self._chunk_bytes)
-        count, lines = await read_chunk(source, self.form, name(*self.table.name), where, (self._most, most))
+        form, count, pieces = await read_fitting(source, target, self.form, name(*self.table.name), where, (self._most, most))
         await target.query("START TRANSACTION")
         if count:
-            await load(target, self.form, lines, count)
-        chunk.rows, chunk.bytes = count, sum(map(len, lines))
+            await load(target, form, pieces, count)
+        chunk.rows, chunk.bytes = count, sum(map(len, pieces))
         await target.run(f"{record.chunk_done(deployment, self.table.name, chunk)}; COMMIT", count=2)
         self.table.rows += count
         self.table.bytes += chunk.bytes
@@ -142,6 +142,17 @@ class Walk:
                 self._gaps.insert(1, Chunk(number, middle, chunk.high, large=True))
                 chunk.high = middle
         chunk.large = False
+
+
+async def read_fitting(  # noqa: PLR0917 - both ends, and what `read_chunk` takes
+    source: Connection, target: Connection, form: Form, table: str, where: str, most: tuple[int, int]
+) -> tuple[Form, int, list[bytes]]:
+    """A chunk as `read_chunk` gives it, and in which form: lines where a row is larger than the target's packets."""
+    count, pieces = await read_chunk(source, form, table, where, most)
+    if form.plain is not None and max(map(len, pieces), default=0) > await room(target, form):
+        form = form.plain
+        count, pieces = await read_chunk(source, form, table, where, most)
+    return form, count, pieces
 
 
 def between(low: float, high: float) -> float | None:

@@ -234,7 +234,9 @@ class Work:
         target = await lane.target()
         there = await read_tables(target, Selection([mapping.target[0]]), {mapping.target[0]})
         try:
-            return form(mapping, here[table.name], there[mapping.target], replace=replace, arrays=target.takes_arrays)
+            # Of a table in one pass no row can be read again as lines.
+            arrays = target.takes_arrays and not table.whole
+            return form(mapping, here[table.name], there[mapping.target], replace=replace, arrays=arrays)
         except KeyError:
             raise Refused(f"{table.full_name} is gone, here or there", mend="segue seed --cancel, then again") from None
         except ValueError as error:

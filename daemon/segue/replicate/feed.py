@@ -291,6 +291,8 @@ class Feed:
             if self._planner.reached(assembler.position):
                 assembler.forget_tables()
             self._work.set()
+            if self._joint is not None:
+                await self._joint.rest()
 
     async def _hand_over(self) -> None:
         while self._ready is not None:
