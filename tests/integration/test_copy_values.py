@@ -64,14 +64,17 @@ def lane_between(blue: Server, green: Server) -> Lane:
     return Lane(0, ends[0], ends[1], "test", binlog=True)
 
 
-async def copy(blue: Server, green: Server, table: tuple[str, str], *, stream: bool, arrays: bool) -> int:
+async def copy(
+    blue: Server, green: Server, table: tuple[str, str], *, stream: bool, arrays: bool, into: tuple[str, str] | None = None
+) -> int:
     """The table's rows over one lane; how many."""
+    into = into or table
     lane = lane_between(blue, green)
     plain = await connect(Endpoint(host=blue.host, port=blue.port, user="root"))
     try:
         source, target = await lane.source(), await lane.target()
         both = [await read_tables(c, Selection([table[0]])) for c in (plain, target)]
-        made = form(TableMapping(table, table), both[0][table], both[1][table], replace=not stream, arrays=arrays and target.takes_arrays)
+        made = form(TableMapping(table, into), both[0][table], both[1][into], replace=not stream, arrays=arrays and target.takes_arrays)
         copied = 0
         if stream:
             async for count, lines in stream_rows(source, made, name(*table), 1000):
@@ -110,6 +113,47 @@ async def test_every_type_arrives_as_it_is(
         assert green.sql(bits) == blue.sql(bits)
     finally:
         green.sql(f"SET GLOBAL local_infile = {local}")
+
+
+SORTS = {
+    "a INT": "a BIGINT", "b SMALLINT UNSIGNED ZEROFILL": "b VARCHAR(20)", "c FLOAT": "c DOUBLE", "d DOUBLE": "d VARCHAR(60)",
+    "e DATETIME(3)": "e DATETIME(6)", "f DATE": "f DATETIME", "g TIME(2)": "g VARCHAR(30)", "h YEAR": "h INT", "i BIT(9)": "i BIGINT",
+    "j DECIMAL(12,4)": "j DOUBLE", "k BIGINT UNSIGNED": "k DECIMAL(30,2)", "l TIMESTAMP NULL": "l TIMESTAMP(6) NULL",
+    "m MEDIUMINT UNSIGNED": "m INT UNSIGNED", "n TINYINT": "n SMALLINT", "o VARCHAR(30)": "o TEXT", "p ENUM('x','y')": "p VARCHAR(9)",
+    "q VARCHAR(9)": "q INT", "r DATETIME": "r DATE NULL",
+}  # fmt: skip
+"""Columns of the source, and of the target."""
+SORTED = (
+    ("INSERT INTO shop.kinds VALUES (1, -2147483648, 7, 1.1, 0.1, '2024-02-29 23:59:59.999', '2024-02-29', '-12:34:56.78', 2155, b'111111111',"
+     " -12345678.9876, 18446744073709551615, '2024-02-29 23:59:59', 16777215, -128, 'é', 'y', '-17', '2024-02-29')"),
+    ("INSERT INTO shop.kinds VALUES (2, 0, 0, -0.0, 1e300, '0000-00-00', '0000-00-00', '00:00:00', 0, 0, 0, 0, '0000-00-00', 0, 0, '', 'x', '0',"
+     " '0000-00-00')"),
+    ("INSERT INTO shop.kinds VALUES (3, 2147483647, 65535, 3.4028e38, 1e-9, '9999-12-31 23:59:59.001', '2021-02-31', '838:59:59', 1901, 1, 0.5,"
+     " 9223372036854775808, '2038-01-19 03:14:07', 8388608, 127, '7', 'x', '99', '2021-02-31')"),
+    f"INSERT INTO shop.kinds VALUES (4{', NULL' * 18})",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
+@pytest.mark.parametrize("sorts", [False, True])
+async def test_arrays_bring_what_lines_bring(
+    pairs: Callable[[str], tuple[Server, Server]], flavour: str, *, sorts: bool
+) -> None:
+    """Of either flavour's source, into columns of the same sort and of others."""
+    green = pairs("mariadb")[1]
+    blue = pairs(flavour)[0]
+    for server in (blue, green):
+        server.sql("CREATE DATABASE shop CHARACTER SET utf8mb4")
+    here, there = (f"CREATE TABLE shop.kinds (id INT PRIMARY KEY, {', '.join(columns)}) ENGINE=InnoDB CHARSET utf8mb4" for columns in (SORTS, SORTS.values()))
+    blue.sql(here if sorts else KINDS)
+    fill(blue, SORTED if sorts else ROWS)
+    green.sql("SET GLOBAL local_infile = 1")
+    for into, arrays in (("by_lines", False), ("by_arrays", True)):
+        green.sql((there if sorts else KINDS).replace("shop.kinds", f"shop.{into}"))
+        count = green.sql("SHOW GLOBAL STATUS LIKE 'Com_load'")[0][1]
+        assert await copy(blue, green, ("shop", "kinds"), stream=False, arrays=arrays, into=("shop", into)) == blue.sql("SELECT COUNT(*) FROM shop.kinds")[0][0]
+        assert (green.sql("SHOW GLOBAL STATUS LIKE 'Com_load'")[0][1] == count) == arrays
+    assert green.sql("CHECKSUM TABLE shop.by_arrays")[0][1] == green.sql("CHECKSUM TABLE shop.by_lines")[0][1]
 
 
 async def test_arrays_pass_rows_of_any_size_and_no_value_that_does_not_fit(pairs: Callable[[str], tuple[Server, Server]]) -> None:

@@ -171,6 +171,17 @@ async def test_what_was_begun_and_not_committed_is_done_again_and_nothing_else()
     assert await drain(walk([]), [None]) == [(None, None)]
 
 
+@pytest.mark.parametrize(
+    ("declared", "told", "flags", "fits"),
+    [((3, 0), 3, 0x1, True), ((3, 0), 9, 0, True), ((3, 0), 3, 0x20, False), ((3, 0), 8, 0, False), ((3, 0), 4, 0, False),
+     ((8, 0x80), 8, 0x20, True), ((8, 0x80), 8, 0, False), ((2, 0x80), 13, 0x60, True), ((4, 0), 4, 0x20, True), ((5, 0), 4, 0, False),
+     ((12, 0), 12, 0x80, True), ((12, 0), 7, 0, False), ((252, 0), 253, 0, True), ((252, 0), 246, 0x20, True), ((252, 0), 3, 0, False),
+     ((252, 0), 6, 0, False), ((252, 0), 244, 0, False)],
+)  # fmt: skip
+def test_a_result_that_is_not_what_its_parameter_is_declared_as_is_noticed(declared: tuple[int, int], told: int, flags: int, *, fits: bool) -> None:
+    assert Form("a", b"?", "", bytes(declared)).fits(0, told, flags) == fits
+
+
 async def test_the_gate_keeps_copy_and_stream_apart() -> None:
     gate, inside, worst = Gate(), {"copy": 0, "stream": 0}, 0
 
