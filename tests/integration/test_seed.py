@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -175,7 +176,8 @@ async def test_killed_anywhere_it_goes_on(rig: Make, tmp_path: Path) -> None:
         for variable in log:
             one.blue.options.pop(variable)  # type: ignore[attr-defined]
         one.blue.sql("SET GLOBAL general_log = 0")
-    read = (tmp_path / "general.log").read_bytes().count(b"SELECT /* segue seed: chunk */")
+    # MariaDB's chunks are prepared first, which reads nothing.
+    read = len(re.findall(rb"(?:Query|Execute)\tSELECT /\* segue seed: chunk \*/", (tmp_path / "general.log").read_bytes()))
     kept = one.green.sql("SELECT COUNT(*) FROM segue.seed_chunk WHERE deployment = 'rig'")[0][0]
     print(f"seed: {kills} kills, {kept} chunks, {read - kept} read again: {100.0 * (read - kept) / kept:.2f} %")
     assert kept <= read <= kept + 2 * kills  # one of each lane
