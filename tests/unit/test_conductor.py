@@ -287,6 +287,34 @@ async def test_no_commit_when_the_pause_is_nearly_over(spent: float, commits: bo
         assert "max_pause" in told.value.message + told.value.mend
 
 
+async def test_clients_are_let_go_though_the_sleep_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop's clock has milliseconds: a sleep ends up to one before its time."""
+    run = Run(1, "blue", "green", 5.0, held_at=time.monotonic())
+    world: Any = _World()
+    world.max_pause, world.source, released = 0.05, type("Side", (), {"label": "blue"}), asyncio.Event()
+
+    async def release(_side: Any) -> dict[str, Any]:
+        released.set()
+        return {}
+
+    async def silent(_run: Run) -> dict[str, Any]:
+        await asyncio.sleep(5.0)
+        return {}
+
+    world.release_clients = release
+    stage, sleep = RealStage(world), asyncio.sleep
+    monkeypatch.setattr(stage, "_open", silent)
+    monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep(seconds * 0.9))
+    opening = asyncio.create_task(stage.act(Action.OPEN, run))
+    try:
+        async with asyncio.timeout(2.0):
+            await released.wait()
+        assert time.monotonic() - (run.held_at or 0.0) >= world.max_pause
+    finally:
+        opening.cancel()
+        await asyncio.wait({opening})
+
+
 async def test_two_servers_at_the_same_time_end_together() -> None:
     """One that fails at once does not leave the other at work behind its back."""
     done: list[str] = []
