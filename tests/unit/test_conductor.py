@@ -288,7 +288,7 @@ async def test_no_commit_when_the_pause_is_nearly_over(spent: float, commits: bo
 
 
 async def test_clients_are_let_go_though_the_sleep_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uvloop's clock has milliseconds: a sleep ends up to one before its time."""
+    """A sleep of uvloop, whose clock has milliseconds, ends up to one before its time."""
     run = Run(1, "blue", "green", 5.0, held_at=time.monotonic())
     world: Any = _World()
     world.max_pause, world.source, released = 0.05, type("Side", (), {"label": "blue"}), asyncio.Event()
