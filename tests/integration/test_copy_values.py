@@ -168,6 +168,28 @@ async def test_a_real_becomes_text_by_lines(pairs: Callable[[str], tuple[Server,
     assert [float(d) for (d,) in green.sql("SELECT d FROM shop.t ORDER BY id")] == [-1.2345678901234567e-300, 0.1]
 
 
+@pytest.mark.parametrize("arrays", [False, True])
+async def test_addresses_arrive_as_they_are(pairs: Callable[[str], tuple[Server, Server]], *, arrays: bool) -> None:
+    """The text of one has as many characters as the value has bytes."""
+    blue, green = pairs("mariadb")
+    for server in (blue, green):
+        server.sql("CREATE DATABASE shop")
+        server.sql("CREATE TABLE shop.t (id INT PRIMARY KEY, u UUID, f INET4, s INET6) ENGINE=InnoDB")
+    blue.sql("INSERT INTO shop.t VALUES (1, '6ccd780c-baba-1026-9564-5b8c656024db', '10.0.0.1', '2001:db8::ff00:1'), (2, NULL, NULL, NULL)")
+    green.sql("SET GLOBAL local_infile = 1")
+    limit = blue.sql("SELECT @@GLOBAL.max_prepared_stmt_count")[0][0]
+    rows = "SELECT id, CONCAT(u), CONCAT(f), CONCAT(s) FROM shop.t ORDER BY id"
+    assert await copy(blue, green, ("shop", "t"), stream=False, arrays=arrays) == 2
+    assert green.sql(rows) == blue.sql(rows)
+    green.sql("DELETE FROM shop.t")
+    blue.sql("SET GLOBAL max_prepared_stmt_count = 0")  # an application has taken all
+    try:
+        assert await copy(blue, green, ("shop", "t"), stream=False, arrays=arrays) == 2
+    finally:
+        blue.sql(f"SET GLOBAL max_prepared_stmt_count = {limit}")
+    assert green.sql(rows) == blue.sql(rows)
+
+
 async def test_arrays_pass_rows_of_any_size_and_no_value_that_does_not_fit(pairs: Callable[[str], tuple[Server, Server]]) -> None:
     """Packets end between rows, a row larger than the target's largest packet goes by LOAD DATA, and nothing is cut."""
     blue, green = pairs("mariadb")

@@ -20,7 +20,6 @@ from segue.replicate import progress
 from segue.roles import mapping_from
 from segue.sql import connect
 from segue.verify import compare as compare_module
-from segue.verify import reader as reader_module
 from segue.verify.compare import TableComparison
 from segue.verify.continuous import Continuous
 from segue.verify.reader import Reader
@@ -129,48 +128,6 @@ async def test_a_large_table_is_compared_in_several_lanes(
     assert (table["rows"], table["differences"], table["error"]) == (12_000, 121, "")
     assert table["chunks"] == len(taken) >= 12_000 / 500
     assert len({lane for lane, found in taken if found}) == 2
-
-
-@pytest.mark.parametrize("limit", ["ours", "packet"])
-async def test_more_rows_than_are_put_together_are_compared_all_the_same(
-    pairs: Callable[[str], tuple[Server, Server]], flavour: str, monkeypatch: pytest.MonkeyPatch, limit: str
-) -> None:
-    """What a server puts together has an end, and the rest would not be looked at."""
-    blue, green = pairs(flavour)
-    for server in (blue, green):
-        fill(server, "CREATE TABLE v.t (id INT PRIMARY KEY, a VARCHAR(200)) CHARSET latin1",
-             f"INSERT INTO v.t VALUES {', '.join(f'({n}, NULL)' for n in range(7000))}", "UPDATE v.t SET a = REPEAT('x', 180)")  # fmt: skip
-    fill(green, "UPDATE v.t SET a = 'y' WHERE id = 6999", "DELETE FROM v.t WHERE id = 4999")
-    monkeypatch.setattr(compare_module, "FIRST_STEP", 7000)  # 1.3 MB
-    packet = green.sql("SELECT @@GLOBAL.max_allowed_packet")[0][0]
-    joined: list[Any] = []
-    ask = Reader.joined
-
-    async def told(self: Reader, *args: Any) -> Any:
-        joined.append(await ask(self, *args))
-        return joined[-1]
-
-    monkeypatch.setattr(Reader, "joined", told)
-    if limit == "ours":
-        monkeypatch.setattr(reader_module, "JOINED", 1 << 20)
-    try:
-        if limit == "packet":
-            green.sql("SET GLOBAL max_allowed_packet = 1048576")
-        (table,) = (await compare(blue, green))["tables"]
-    finally:
-        green.sql(f"SET GLOBAL max_allowed_packet = {packet}")
-    assert {int(r["key"]["id"]): r["kind"] for r in table["rows_that_differ"]} == {4999: "missing", 6999: "different"}
-    assert (table["rows"], table["error"]) == (7000, "")
-    assert None in joined  # it was tried
-
-    joined.clear()
-    fill(green, "REPLACE INTO v.t VALUES (4999, REPEAT('x', 180))")
-    monkeypatch.setattr(compare_module, "FIRST_STEP", 3000)
-    (table,) = (await compare(blue, green))["tables"]
-    assert [(int(r["key"]["id"]), r["columns"]) for r in table["rows_that_differ"]] == [(6999, ["a"])]
-    assert len(joined) >= 4
-    assert None not in joined
-    assert joined[0] == joined[1]
 
 
 async def test_a_proof_that_ran_out_of_its_budget_does_not_spoil_the_next(

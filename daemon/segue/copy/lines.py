@@ -170,7 +170,8 @@ def _field(source: Column, target: Column) -> tuple[str, bytes]:
     if kind == "json":
         return f"CAST({column} AS CHAR CHARACTER SET utf8mb4)", b"q"
     if kind in _OTHERS:
-        return f"CAST({column} AS CHAR)", b"q"
+        # Where a session's character set is binary, as ours, a CAST to CHAR alone gives the value's inner bytes.
+        return f"CAST({column} AS CHAR CHARACTER SET ascii)", b"q"
     if kind in _GEOMETRY:
         # The servers' inner form, SRID and WKB: what they take back as it is.
         return column, b"q"
@@ -185,4 +186,7 @@ def _value(target: Column) -> str:
     if kind == "json":
         # A JSON column refuses strings of character set binary.
         return "CONVERT({} USING utf8mb4)"
+    if kind in _OTHERS:
+        # Bytes would be taken for the value itself, where they are as many as it has.
+        return "CONVERT({} USING ascii)"
     return "{}"

@@ -99,7 +99,7 @@ async def _arrays(conn: Connection, form: Form, pieces: Sequence[bytes]) -> int:
 
 async def room(conn: Connection, form: Form) -> int:
     """Bytes of rows that one packet of arrays may have."""
-    return min(_LARGEST, await conn.packet_limit()) - len(form.types) - 7
+    return min(_LARGEST, await conn.packet_limit() - 1) - len(form.types) - 7
 
 
 def _packets(pieces: Sequence[bytes], size: int) -> Iterator[bytes]:

@@ -15,10 +15,11 @@ from segue.copy.lines import Form
 from segue.copy.load import load, room
 from segue.copy.record import Chunk, TableRecord
 from segue.copy.rows import MAX_ROWS, TooLarge, read_chunk
-from segue.errors import ConnectionLost, SegueError
+from segue.errors import ConnectionLost, SegueError, ServerError
 from segue.sql import Connection, name
 
 _BOUND_LIMIT: Final = 120.0
+_NO_MORE_PREPARED: Final = 1461
 _MOST: Final = 16
 """A chunk that turns out this many times larger than it should be is cut."""
 _LEAST: Final = 1 << 20
@@ -147,8 +148,15 @@ class Walk:
 async def read_fitting(  # noqa: PLR0917 - both ends, and what `read_chunk` takes
     source: Connection, target: Connection, form: Form, table: str, where: str, most: tuple[int, int]
 ) -> tuple[Form, int, list[bytes]]:
-    """A chunk as `read_chunk` gives it, and in which form: lines where a row is larger than the target's packets."""
-    count, pieces = await read_chunk(source, form, table, where, most)
+    """A chunk as `read_chunk` gives it, and in which form: lines where a row is larger than the target's packets, or the
+    source prepares no more statements."""
+    try:
+        count, pieces = await read_chunk(source, form, table, where, most)
+    except ServerError as error:
+        if error.code != _NO_MORE_PREPARED or form.plain is None:
+            raise
+        form = form.plain
+        count, pieces = await read_chunk(source, form, table, where, most)
     if form.plain is not None and max(map(len, pieces), default=0) > await room(target, form):
         form = form.plain
         count, pieces = await read_chunk(source, form, table, where, most)

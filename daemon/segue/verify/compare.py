@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 from segue.errors import SegueError, ServerError
 from segue.verify.findings import MAX_SHOWN, Finding, Kind, TableResult
 from segue.verify.plan import KeyValue, Plan, as_text
-from segue.verify.reader import JOINED, Reader
+from segue.verify.reader import Reader
 
 CHUNK_SECONDS: Final = 0.2
 """What one chunk should take: short snapshots, and a throttle that reacts."""
@@ -27,8 +27,6 @@ FIRST_STEP: Final = 5_000
 MAX_STEP: Final = 500_000
 HELPED: Final = 50_000
 """Rows from which on a table is worth another pair of connections."""
-JOINED_ROW: Final = 300
-"""Bytes of a row from which on putting rows together costs as much as it saves."""
 FEW: Final = 500
 """Rows of a chunk that are fetched at once, not narrowed further in the servers."""
 BUCKETS: Final = 256
@@ -116,9 +114,6 @@ class TableComparison:
         """Held to find where the next chunk ends."""
         self._low: KeyValue | None = None
         self._step = FIRST_STEP
-        self._joined = plan.joined
-        self._most = MAX_STEP
-        """Rows of a chunk, at most."""
         self._cut = not plan.ranged
         """The last chunk is taken."""
         self._expected = expected
@@ -160,7 +155,7 @@ class TableComparison:
             began, step = time.monotonic(), self._step
             await self._chunk(span, readers)
             took = time.monotonic() - began
-            self._step = min(self._most, next_step(step, took))
+            self._step = next_step(step, took)
             await self._pace(took)
 
     async def _next_span(self, source: Reader) -> Range | None:
@@ -179,24 +174,12 @@ class TableComparison:
     # -- one chunk -----------------------------------------------------------------------------------------
 
     async def _chunk(self, span: Range, readers: tuple[Reader, Reader]) -> None:
-        mine, theirs = await self._sums(span, readers)
+        mine, theirs = await both(readers[0].total(self.plan, *span), readers[1].total(self.plan, *span))
         self.result.rows += mine[0]
         self.result.chunks += 1
         if mine != theirs:
             await self._narrow(span, max(mine[0], theirs[0]), readers)
         self._progress(self.result)
-
-    async def _sums(self, span: Range, readers: tuple[Reader, Reader]) -> tuple[tuple[int, object], tuple[int, object]]:
-        """The chunk's number of rows on both sides, and what is equal when the rows are."""
-        if self._joined:
-            one, two = await both(readers[0].joined(self.plan, *span), readers[1].joined(self.plan, *span))
-            if one is not None and two is not None:
-                size = max(one[2], two[2]) / max(1, one[0], two[0])
-                self._joined = size <= JOINED_ROW
-                self._most = min(MAX_STEP, int(JOINED / 2 / max(size, 1.0)))
-                return (one[0], one[1:]), (two[0], two[1:])
-            self._joined = False
-        return await both(readers[0].total(self.plan, *span), readers[1].total(self.plan, *span))
 
     async def _narrow(self, span: Range, rows: int, readers: tuple[Reader, Reader]) -> None:
         """The rows of a differing chunk that differ become suspects."""

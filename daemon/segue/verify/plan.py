@@ -1,8 +1,7 @@
 """One table as SQL on both sides: the hash of a row, the key that names it, ranges of the key. Pure.
 
-The hash is the first 64 bits of the SHA-256 of the row's bytes (expressions.py). A chunk is compared by the SHA-256 of all
-its rows' bytes in the key's order where both sides read it in that order and it is no more than the servers put together;
-else by the number of its rows and the exact sum of their hashes. Unlike the XOR of CRC32, which is linear, a sum of these does not cancel
+The hash is the first 64 bits of the SHA-256 of the row's bytes (expressions.py), and a chunk is compared by the number
+of its rows and the exact sum of their hashes. Unlike the XOR of CRC32, which is linear, a sum of these does not cancel
 when two rows exchange a value or a row is there twice: that two different chunks have equal sums has odds of one in
 2^64. MD5 and SHA1 are gone from MySQL 9.6; SHA2 is in every version.
 """
@@ -60,14 +59,9 @@ class End:
         return ".".join(self.table)
 
     @property
-    def row(self) -> str:
-        """SQL of the row's bytes: never NULL, and where one row ends can be told from the bytes alone."""
-        parts = [f.head for f in self.fields if not f.document] + [f.body for f in self.fields if f.body is not None]
-        return f"CONCAT_WS('#', {', '.join(parts)})"
-
-    @property
     def hash(self) -> str:
-        return f"CAST(CONV(LEFT(SHA2({self.row}, 256), 16), 16, 10) AS UNSIGNED)"
+        parts = [f.head for f in self.fields if not f.document] + [f.body for f in self.fields if f.body is not None]
+        return f"CAST(CONV(LEFT(SHA2(CONCAT_WS('#', {', '.join(parts)}), 256), 16), 16, 10) AS UNSIGNED)"
 
     def bucket(self, count: int) -> str:
         """SQL of the bucket, of `count` (a power of two), that a row falls into: the same on both sides."""
@@ -126,8 +120,6 @@ class Plan:
     """Whether ranges of the key mean the same rows on both sides, so that it can be cut into chunks."""
     left_out: tuple[str, ...]
     """What is not compared, in sentences."""
-    joined: bool = False
-    """Whether both sides read a range in the same order, so that its rows can be put together and hashed as one."""
 
     @property
     def ends(self) -> tuple[End, End]:
@@ -183,9 +175,7 @@ def make_plan(source: Table, target: Table, mapping: TableMapping, ends: tuple[F
         end_fields = tuple(m[1][number] for m in made.values())
         generated = frozenset(c.name.lower() for c in table.columns if c.generated)
         sides.append(End((table.schema, table.name), name(table.schema, table.name), force, end_fields, parts, generated))
-    # A secondary index may be read in the order of the rows' places.
-    joined = ranged and index == target_index == "PRIMARY" and not any(f.document for f in sides[0].fields)
-    return Plan(sides[0], sides[1], ranged, tuple(left_out), joined)
+    return Plan(sides[0], sides[1], ranged, tuple(left_out))
 
 
 def _key(source: Table, target: Table, made: Made) -> tuple[tuple[str, ...], str, str]:

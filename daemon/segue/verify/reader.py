@@ -21,10 +21,6 @@ SHOWN: Final = 1000
 # Names of results begin with segue_: MySQL takes a name in GROUP BY for a column of the table first.
 Total = tuple[int, int]
 """(rows, sum of their hashes)."""
-Joined = tuple[int, str, int]
-"""(rows, SHA-256 of all of them in the key's order, their bytes)."""
-JOINED: Final = 8 << 20
-"""Bytes that are put together at most; less where max_allowed_packet is."""
 
 
 class Reader:
@@ -34,7 +30,6 @@ class Reader:
         self.conn = conn
         self.flavour = flavour
         self._number = number
-        self._room = 0
 
     @classmethod
     async def open(cls, endpoint: Endpoint, where: str, number: int) -> Reader:
@@ -43,13 +38,10 @@ class Reader:
         try:
             flavour = await detect(conn)
             await conn.query(flavour.reading_session)
-            self = cls(conn, flavour, number)
-            await conn.query(f"SET SESSION group_concat_max_len = {JOINED}")
-            self._room = min(JOINED, await conn.packet_limit())
         except BaseException:
             conn.abandon()
             raise
-        return self
+        return cls(conn, flavour, number)
 
     async def close(self) -> None:
         await self.conn.close()
@@ -77,19 +69,6 @@ class Reader:
             f" WHERE {end.within(low, high)}"
         )
         return int(rows[0]["segue_n"]), int(rows[0]["segue_s"])
-
-    async def joined(self, plan: Plan, low: KeyValue | None, high: KeyValue | None) -> Joined | None:
-        """The rows of a chunk put together; None where they are more than the server does that with."""
-        end = self._end(plan)
-        rows, warnings = await self.conn.warned(
-            "SELECT segue_n, SHA2(segue_g, 256) AS segue_s, LENGTH(segue_g) AS segue_l FROM"
-            f" (SELECT COUNT(*) AS segue_n, GROUP_CONCAT({end.row} SEPARATOR '#') AS segue_g FROM {end.sql}{end.index}"
-            f" WHERE {end.within(low, high)}) AS segue_t",
-            timeout=QUERY_LIMIT,
-        )
-        size = int(rows[0]["segue_l"] or 0)
-        # What is cut is as long as the limit, and the server says so besides.
-        return None if warnings or size >= self._room else (int(rows[0]["segue_n"]), str(rows[0]["segue_s"]), size)
 
     async def buckets(self, plan: Plan, low: KeyValue | None, high: KeyValue | None, count: int) -> dict[int, Total]:
         """The same for each bucket that has rows."""
