@@ -230,6 +230,17 @@ async def test_values_exchanged_between_rows_are_seen(pairs: Callable[[str], tup
     assert (await compare(blue, green))["differences"] == 2
 
 
+async def test_every_member_of_a_large_set_counts(pairs: Callable[[str], tuple[Server, Server]], flavour: str) -> None:
+    """A number that a DOUBLE does not hold."""
+    blue, green = pairs(flavour)
+    members = ", ".join(f"'m{n}'" for n in range(64))
+    for server, second in ((blue, "m0,m63"), (green, "m1,m63")):
+        fill(server, f"CREATE TABLE v.t (id INT PRIMARY KEY, s SET({members}))",
+             f"INSERT INTO v.t VALUES (1, 'm0,m63'), (2, '{second}'), (3, NULL), (4, '')")  # fmt: skip
+    (table,) = (await compare(blue, green))["tables"]
+    assert [(r["key"]["id"], r["columns"]) for r in table["rows_that_differ"]] == [("2", ["s"])]
+
+
 async def test_suspects_are_named_when_the_stream_has_stopped(pairs: Callable[[str], tuple[Server, Server]]) -> None:
     """The row that stopped it is among them, which is why somebody compares."""
     blue, green = pairs("mysql")

@@ -116,6 +116,8 @@ def _or_null(column: Column, value: str) -> str:
 def _number(column: Column, sql: str, _flavour: Flavour) -> Field:
     plain = base(column) not in LABELS | {"bit", "year"} and "zerofill" not in column.type
     value = sql if plain else f"{sql} + 0"
+    if base(column) == "set":
+        value = f"CAST({sql} AS UNSIGNED)"  # the sum is a DOUBLE, which has no room for 64 members
     read = f"CONCAT({value})"
     return Field(column.name.lower(), _or_null(column, value), None, read, None, read, "number")
 
