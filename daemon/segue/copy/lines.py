@@ -51,7 +51,9 @@ _FIXED: Final = {
 _TIMES: Final = {"date": 10, "time": 11, "datetime": 12, "timestamp": 7}
 _INTEGERS: Final = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 _CODES: Final = frozenset(_FIXED[i][1] for i in _INTEGERS)
+"""Type codes whose sign is told by a flag."""
 _TOLD_AS: Final = {9: 3, 13: 2}
+"""MEDIUMINT and YEAR: by these types their values are declared, since they have as many bytes."""
 _STRINGS: Final = frozenset({0, 15, 242, *range(245, 256)})
 """Type codes of what a binary row has with its length before it: DECIMAL, JSON and geometry among them."""
 _IS_UNSIGNED: Final = 0x20

@@ -39,8 +39,8 @@ _FIT: Final = "Is the column there able to hold what the source's holds?"
 async def load(conn: Connection, form: Form, pieces: Sequence[bytes], count: int) -> None:
     """Give `count` rows, in pieces of whole ones, to the target inside the present transaction.
 
-    Of arrays no piece may be larger than `room`. Raises ServerError when the target refuses, or has anything to say about a value: a warning here is a row that is
-    not what it was.
+    Of arrays no piece may be larger than `room`. Raises ServerError when the target refuses, or has anything to say about
+    a value: a warning here is a row that is not what it was.
     """
     try:
         async with asyncio.timeout(READ_LIMIT):
